@@ -1,0 +1,361 @@
+"""``mode=train``: the loop."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import send_to_device
+from torch import nn
+
+from hdr.data.loader import make_loader
+from hdr.data.subset import Subset, spread
+from hdr.engine.checkpoint import load_checkpoint, save_checkpoint
+from hdr.engine.config import Plain
+from hdr.engine.devices import make_accelerator
+from hdr.engine.optimization import Updater, moving_average
+from hdr.engine.package import load_weights, save_package
+from hdr.engine.progress import progress_bar
+from hdr.engine.randomness import derive_seed
+from hdr.engine.run import BEST, LAST, PACKAGE, claim
+from hdr.engine.signals import StopFlag
+from hdr.engine.task import Batch, Networks, Stage, Task, names_of
+from hdr.engine.tracking import Tracker
+from hdr.errors import UserError
+
+log = logging.getLogger(__name__)
+
+
+def train(task: Task, folder: Path) -> Path:
+    """Train ``task`` in ``folder``, continuing what is there; returns the model package.
+
+    Every update is a function of the weights, the seed and the step number alone: samples, their augmentation and the
+    steps' own random numbers are derived from (seed, stage, step), so a run that was killed and continued ends with the
+    same weights as one that was left in peace.
+
+    Raises:
+        UserError: the folder belongs to another run, the disk is full, or the loss is not finite.
+    """
+    accelerator = make_accelerator(task.config)
+    with claim(folder, task.config, accelerator.is_main_process):
+        if (folder / PACKAGE).exists():
+            log.info("%s: this run is already complete", folder)
+            return folder / PACKAGE
+        trainer = Trainer(task, folder, accelerator)
+        with StopFlag() as stop:
+            finished = trainer.run(stop)
+            if not finished:
+                log.warning("stopped by a signal; continue with the same command and resume=%s", folder)
+                stop.hand_over()
+                raise KeyboardInterrupt
+    return folder / PACKAGE
+
+
+class Trainer:
+    """A run in progress."""
+
+    def __init__(self, task: Task, folder: Path, accelerator: Accelerator) -> None:
+        self.task, self.folder, self.accelerator = task, folder, accelerator
+        self.config: Plain = task.config
+        self.settings: Plain = task.config["trainer"]
+        self.seed = int(task.config["seed"])
+        self.sign = 1 if task.higher_is_better else -1
+        torch.manual_seed(derive_seed(self.seed, "networks"))
+        self.networks = task.networks()
+        if task.config["checkpoint"]:
+            load_weights(Path(task.config["checkpoint"]), self.networks)
+        for network in self.networks.values():
+            network.to(accelerator.device)
+            if self.settings["channels_last"]:
+                network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        decay = self.settings["ema_decay"]
+        self.averages = {n: moving_average(net, decay) for n, net in self.networks.items()} if decay else {}
+        self.wrapped = {name: self._wrap(network) for name, network in self.networks.items()}
+        self.stages = task.stages()
+        self.updaters: list[Updater] = []
+        self.stage_index, self.stage_step, self.step = 0, 0, 0
+        self.best: float | None = None
+        self.waited = 0  # validations without improvement
+        self.validations = 0
+
+    def _wrap(self, network: nn.Module) -> nn.Module:
+        wrapped: nn.Module = self.accelerator.prepare_model(network, device_placement=False)
+        return torch.compile(wrapped) if self.settings["compile"] else wrapped  # type: ignore[return-value]
+
+    @property
+    def stage(self) -> Stage:
+        return self.stages[self.stage_index]
+
+    def run(self, stop: StopFlag) -> bool:
+        """All that is left of the run; False when a signal ended it early."""
+        self._start_stage()
+        if (self.folder / LAST).exists():
+            self._restore(load_checkpoint(self.folder / LAST))
+            log.info("continuing %s at step %d", self.folder, self.step)
+        main = self.accelerator.is_main_process
+        self.tracker = Tracker(self.folder, self.config, active=main, resume_step=self.step)
+        try:
+            while self.stage_index < len(self.stages):
+                if not self._run_stage(stop):
+                    return False
+                self.stage_index += 1
+                if self.stage_index < len(self.stages):
+                    self._start_stage()
+                    self._save()
+            self._finish()
+            return True
+        finally:
+            self.tracker.finish()
+
+    def _start_stage(self) -> None:
+        """Fresh optimizers; the best of a stage is judged within the stage."""
+        self.stage_step, self.best, self.waited = 0, None, 0
+        self.updaters = [Updater(update, self.stage, self.networks, self.accelerator) for update in self.stage.updates]
+
+    def _run_stage(self, stop: StopFlag) -> bool:
+        stage, every = self.stage, self.settings["checkpoint_every"]
+        if self.stage_step >= stage.steps:
+            return True
+        parts = self.settings["accumulate"] * self.accelerator.num_processes
+        if stage.batch_size % parts:
+            raise UserError(
+                f"trainer.batch_size: {stage.batch_size} samples cannot be shared evenly by {parts} "
+                "(trainer.accumulate x processes)"
+            )
+        accumulate = self.settings["accumulate"]
+        loader = make_loader(
+            self.task.dataset("train", stage),
+            seed=derive_seed(self.seed, "loader", self.stage_index),
+            batch_size=stage.batch_size // accumulate,
+            workers=self.settings["workers"],
+            start_batch=self.stage_step * accumulate,
+            rank=self.accelerator.process_index,
+            world_size=self.accelerator.num_processes,
+            train=True,
+        )
+        batches = iter(loader)
+        window = _Window()
+        with progress_bar() as bar:
+            shown = bar.add_task(
+                f"{self.config['task']} {stage.name}", total=stage.steps, completed=self.stage_step, note=""
+            )
+            while self.stage_step < stage.steps:
+                parts_of_step = [self._to_device(next(batches)) for _ in range(accumulate)]
+                window.add(self._one_step(parts_of_step), stage.batch_size)
+                last = self.stage_step == stage.steps
+                if self.step % self.settings["log_every"] == 0 or last:
+                    figures = window.close()
+                    self.tracker.figures(self.step, "train", figures)
+                    bar.update(shown, note=f"loss {figures['loss']:.4f}")
+                bar.update(shown, completed=self.stage_step)
+                if self.stage_step % self.settings["validate_every"] == 0 or last:
+                    self._validate()
+                    window = _Window()
+                stopping = self._agree(stop.received is not None)
+                exhausted = self.settings["patience"] is not None and self.waited >= self.settings["patience"]
+                if exhausted:
+                    log.info("no improvement in %d validations: stage %s ends early", self.waited, stage.name)
+                    self.stage_step = stage.steps
+                if stopping or exhausted or last or self.stage_step % every == 0:
+                    self._save()
+                if stopping and not last:
+                    return False
+                if exhausted:
+                    break
+        return True
+
+    def _one_step(self, parts: list[Batch]) -> dict[str, float]:
+        """One update of the first optimizer, and of the others when they are due."""
+        seed = derive_seed(self.seed, "step", self.stage_index, self.stage_step, self.accelerator.process_index)
+        torch.manual_seed(seed)
+        figures: dict[str, float] = {}
+        for position, updater in enumerate(self.updaters):
+            if not updater.due(self.stage_step):
+                continue
+            updater.begin()
+            networks = {name: self.wrapped[name].train() for name in updater.trained}
+            networks |= {name: net.train() for name, net in updater.resting.items()}
+            prefix = "" if position == 0 else f"{updater.update.name}/"
+            for index, part in enumerate(parts):
+                with contextlib.ExitStack() as stack:
+                    if index < len(parts) - 1:  # gradients are exchanged once per update
+                        for name in updater.trained:
+                            stack.enter_context(self.accelerator.no_sync(self.wrapped[name]))
+                    with self.accelerator.autocast():
+                        losses = self.task.training_step(networks, part, updater.update.name, self.stage_step)
+                    self._check_finite(losses["loss"], part, updater.update.name)
+                    self.accelerator.backward(losses["loss"] / len(parts))
+                for name, value in losses.items():
+                    figures[prefix + name] = figures.get(prefix + name, 0.0) + float(value.detach()) / len(parts)
+            norm, rate = updater.finish(self.stage_step, self.settings["clip_norm"])
+            if not math.isfinite(norm) and self.accelerator.scaler is None:
+                self._stop_not_finite(f"the gradient of '{updater.update.name}'", parts)
+            updater.step()
+            figures |= {f"{prefix}gradient_norm": norm, f"{prefix}lr": rate}
+        for name, average in self.averages.items():
+            average.update_parameters(self.networks[name])
+        self.stage_step += 1
+        self.step += 1
+        return figures
+
+    def _check_finite(self, loss: torch.Tensor, part: Batch, update: str) -> None:
+        if self._agree(not bool(torch.isfinite(loss.detach()))):
+            self._stop_not_finite(f"the loss of '{update}' ({float(loss.detach())})", [part])
+
+    def _stop_not_finite(self, what: str, parts: list[Batch]) -> None:
+        names = ", ".join(name for part in parts for name in names_of(part))
+        raise UserError(
+            f"{what} is not finite at step {self.step} of stage '{self.stage.name}'; the samples were: {names}. "
+            f"The weights before this step are as last saved in {self.folder}."
+        )
+
+    def _agree(self, condition: bool) -> bool:
+        """True on all processes when it is true on any, so that they leave the loop together."""
+        if self.accelerator.num_processes == 1:
+            return condition
+        flag = torch.tensor(float(condition), device=self.accelerator.device)
+        return bool(self.accelerator.reduce(flag, reduction="sum") > 0)
+
+    def _to_device(self, batch: Batch) -> Batch:
+        moved: Batch = send_to_device(batch, self.accelerator.device, non_blocking=True)
+        if self.settings["channels_last"]:
+            for key, value in moved.items():
+                if isinstance(value, torch.Tensor) and value.ndim == 4:
+                    moved[key] = value.contiguous(memory_format=torch.channels_last)
+        return moved
+
+    def _evaluated(self) -> dict[str, nn.Module]:
+        """The networks as they would be packaged: the moving average where there is one."""
+        return {
+            name: (self.averages[name].module if self.averages else net).eval() for name, net in self.networks.items()
+        }
+
+    @torch.no_grad()
+    def _validate(self) -> None:
+        figures = validate(self.task, self._evaluated(), self.accelerator, self.stage, self._picture())
+        self.validations += 1
+        value = figures[self.task.monitor]
+        improved = self.best is None or self.sign * (value - self.best) > 0
+        self.waited = 0 if improved else self.waited + 1
+        for updater in self.updaters:
+            updater.schedule.observe(improved)
+        self.tracker.figures(self.step, "val", figures)
+        log.info("step %d: %s", self.step, ", ".join(f"{name} {figure:.4g}" for name, figure in figures.items()))
+        if improved:
+            self.best = value
+            if self.accelerator.is_main_process:
+                weights = {name: self._evaluated()[name].state_dict() for name in self.task.package_networks}
+                content = {"networks": weights, "step": self.step, "stage": self.stage.name, "figures": figures}
+                save_checkpoint(self.folder / BEST, content)
+
+    def _picture(self) -> Callable[[str, torch.Tensor], None] | None:
+        if self.validations % self.settings["panel_every"]:
+            return None
+        return lambda name, display: self.tracker.picture(self.step, name, display)
+
+    def _save(self) -> None:
+        self.accelerator.wait_for_everyone()
+        if not self.accelerator.is_main_process:
+            return
+        scaler = self.accelerator.scaler
+        content = {
+            "networks": {name: network.state_dict() for name, network in self.networks.items()},
+            "averages": {name: average.state_dict() for name, average in self.averages.items()},
+            "updaters": [updater.state_dict() for updater in self.updaters],
+            "scaler": scaler.state_dict() if scaler is not None else None,
+            "stage": self.stage.name,
+            "stage_step": self.stage_step,
+            "step": self.step,
+            "best": self.best,
+            "waited": self.waited,
+            "validations": self.validations,
+        }
+        save_checkpoint(self.folder / LAST, content)
+
+    def _restore(self, content: dict[str, Any]) -> None:
+        names = [stage.name for stage in self.stages]
+        self.stage_index = names.index(content["stage"])
+        self._start_stage()
+        for name, state in content["networks"].items():
+            self.networks[name].load_state_dict(state)
+        for name, state in content["averages"].items():
+            self.averages[name].load_state_dict(state)
+        for updater, state in zip(self.updaters, content["updaters"], strict=True):
+            updater.load_state_dict(state)
+        if content["scaler"] is not None and self.accelerator.scaler is not None:
+            self.accelerator.scaler.load_state_dict(content["scaler"])
+        self.stage_step, self.step = content["stage_step"], content["step"]
+        self.best, self.waited, self.validations = content["best"], content["waited"], content["validations"]
+
+    def _finish(self) -> None:
+        if self.accelerator.is_main_process:
+            best = load_checkpoint(self.folder / BEST)
+            metrics = {"step": best["step"], "steps": self.step, "stage": best["stage"], "validation": best["figures"]}
+            save_package(self.folder / PACKAGE, self.task, best["networks"], metrics)
+        self.accelerator.wait_for_everyone()
+
+
+def validate(
+    task: Task,
+    networks: Networks,
+    accelerator: Accelerator,
+    stage: Stage,
+    picture: Callable[[str, torch.Tensor], None] | None,
+) -> dict[str, float]:
+    """Means over the validation split of what ``task.validation_step`` gives, each sample counted once."""
+    settings = task.config["trainer"]
+    samples = task.dataset("val", stage)
+    loader = make_loader(
+        Subset(samples, spread(len(samples), settings["validation_samples"])),
+        seed=derive_seed(int(task.config["seed"]), "split", 1),
+        batch_size=max(1, stage.batch_size // accelerator.num_processes),
+        workers=settings["workers"],
+        rank=accelerator.process_index,
+        world_size=accelerator.num_processes,
+        train=False,
+    )
+    sums: dict[str, torch.Tensor] = {}
+    count = 0
+    for batch in loader:
+        batch = send_to_device(batch, accelerator.device)
+        with accelerator.autocast():
+            figures = task.validation_step(networks, batch)
+        for name, values in figures.items():
+            sums[name] = (
+                sums.get(name, torch.zeros((), dtype=torch.float64, device="cpu")) + values.double().sum().cpu()
+            )
+        if picture and count == 0 and accelerator.is_main_process:
+            for name, pictures in task.validation_pictures(networks, batch).items():
+                picture(f"val/{name}", pictures[0])
+        count += len(next(iter(figures.values())))
+    total = torch.stack([*sums.values(), torch.tensor(float(count), dtype=torch.float64)]).to(accelerator.device)
+    total = accelerator.reduce(total, reduction="sum")
+    return {name: float(total[i] / total[-1]) for i, name in enumerate(sums)}
+
+
+class _Window:
+    """Means of the training figures between two log lines, and the speed over them."""
+
+    def __init__(self) -> None:
+        self.started, self.samples, self.steps = time.monotonic(), 0, 0
+        self.sums: dict[str, list[float]] = {}
+
+    def add(self, figures: dict[str, float], samples: int) -> None:
+        self.samples += samples
+        self.steps += 1
+        for name, value in figures.items():
+            self.sums.setdefault(name, []).append(value)
+
+    def close(self) -> dict[str, float]:
+        elapsed = max(1e-9, time.monotonic() - self.started)
+        means = {name: sum(values) / len(values) for name, values in self.sums.items()}
+        means["samples_per_second"] = self.samples / elapsed
+        self.__init__()  # type: ignore[misc]
+        return means
