@@ -200,10 +200,10 @@ class RunConfig:
 
 
 def register(group: str, **schemas: type) -> None:
-    """Store dataclasses as ``<group>/<name>_schema``, for the defaults lists under ``conf/`` to name."""
+    """Store dataclasses for the members of ``group``, which name them as ``/schema/<group>/<name>@_here_``."""
     store = ConfigStore.instance()
     for name, schema in schemas.items():
-        store.store(group=group or None, name=f"{name}_schema", node=schema)
+        store.store(group=f"schema/{group}", name=name, node=schema)
 
 
 register("optimizer", adam=AdamConfig, adamw=AdamWConfig, sgd=SGDConfig)

@@ -82,8 +82,8 @@ class Task(ABC):
     wrapped for distributed training, compiled, or replaced by their moving average.
     """
 
-    monitor: ClassVar[str]  # the figure of validation_step that picks the best checkpoint
-    higher_is_better: ClassVar[bool] = True
+    monitor: str  # the figure of validation_step that picks the best checkpoint
+    higher_is_better: bool = True
     network_names: ClassVar[tuple[str, ...]] = ("model",)  # keys of networks()
     package_networks: ClassVar[tuple[str, ...]] = ("model",)  # those that prediction needs; a discriminator is not
 
@@ -148,14 +148,6 @@ class Task(ABC):
     def prepare(self, output: Path) -> dict[str, Any]:
         """Turn ``source`` into the tensor cache of this task; what is returned goes to the summary."""
         raise UserError(f"mode=prepare: {self.config['task']} has no data set that needs preparing")
-
-
-def device_of(networks: Networks) -> torch.device:
-    """The device that the networks' parameters are on."""
-    for network in networks.values():
-        for parameter in network.parameters():
-            return parameter.device
-    return torch.device("cpu")
 
 
 def names_of(batch: Batch) -> Sequence[str]:

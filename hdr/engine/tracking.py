@@ -6,6 +6,7 @@ import json
 import logging
 import math
 import secrets
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -162,3 +163,23 @@ class TensorBoardBackend:
 
     def finish(self) -> None:
         self._writer.close()
+
+
+class Window:
+    """Means of the training figures between two log lines, and the speed over them."""
+
+    def __init__(self) -> None:
+        self.started, self.samples = time.monotonic(), 0
+        self.values: dict[str, list[float]] = {}
+
+    def add(self, figures: dict[str, float], samples: int) -> None:
+        """Note the figures of one update of ``samples`` samples."""
+        self.samples += samples
+        for name, value in figures.items():
+            self.values.setdefault(name, []).append(value)
+
+    def close(self) -> dict[str, float]:
+        """The means so far."""
+        means = {name: sum(values) / len(values) for name, values in self.values.items()}
+        means["samples_per_second"] = self.samples / max(1e-9, time.monotonic() - self.started)
+        return means

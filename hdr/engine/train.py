@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import math
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,6 @@ from accelerate.utils import send_to_device
 from torch import nn
 
 from hdr.data.loader import make_loader
-from hdr.data.subset import Subset, spread
 from hdr.engine.checkpoint import load_checkpoint, save_checkpoint
 from hdr.engine.config import Plain
 from hdr.engine.devices import make_accelerator
@@ -26,8 +24,9 @@ from hdr.engine.progress import progress_bar
 from hdr.engine.randomness import derive_seed
 from hdr.engine.run import BEST, LAST, PACKAGE, claim
 from hdr.engine.signals import StopFlag
-from hdr.engine.task import Batch, Networks, Stage, Task, names_of
-from hdr.engine.tracking import Tracker
+from hdr.engine.task import Batch, Stage, Task, names_of
+from hdr.engine.tracking import Tracker, Window
+from hdr.engine.validate import validate
 from hdr.errors import UserError
 
 log = logging.getLogger(__name__)
@@ -141,7 +140,7 @@ class Trainer:
             train=True,
         )
         batches = iter(loader)
-        window = _Window()
+        window = Window()
         with progress_bar() as bar:
             shown = bar.add_task(
                 f"{self.config['task']} {stage.name}", total=stage.steps, completed=self.stage_step, note=""
@@ -151,13 +150,13 @@ class Trainer:
                 window.add(self._one_step(parts_of_step), stage.batch_size)
                 last = self.stage_step == stage.steps
                 if self.step % self.settings["log_every"] == 0 or last:
-                    figures = window.close()
+                    figures, window = window.close(), Window()
                     self.tracker.figures(self.step, "train", figures)
                     bar.update(shown, note=f"loss {figures['loss']:.4f}")
                 bar.update(shown, completed=self.stage_step)
                 if self.stage_step % self.settings["validate_every"] == 0 or last:
                     self._validate()
-                    window = _Window()
+                    window = Window()
                 stopping = self._agree(stop.received is not None)
                 exhausted = self.settings["patience"] is not None and self.waited >= self.settings["patience"]
                 if exhausted:
@@ -300,62 +299,3 @@ class Trainer:
             metrics = {"step": best["step"], "steps": self.step, "stage": best["stage"], "validation": best["figures"]}
             save_package(self.folder / PACKAGE, self.task, best["networks"], metrics)
         self.accelerator.wait_for_everyone()
-
-
-def validate(
-    task: Task,
-    networks: Networks,
-    accelerator: Accelerator,
-    stage: Stage,
-    picture: Callable[[str, torch.Tensor], None] | None,
-) -> dict[str, float]:
-    """Means over the validation split of what ``task.validation_step`` gives, each sample counted once."""
-    settings = task.config["trainer"]
-    samples = task.dataset("val", stage)
-    loader = make_loader(
-        Subset(samples, spread(len(samples), settings["validation_samples"])),
-        seed=derive_seed(int(task.config["seed"]), "split", 1),
-        batch_size=max(1, stage.batch_size // accelerator.num_processes),
-        workers=settings["workers"],
-        rank=accelerator.process_index,
-        world_size=accelerator.num_processes,
-        train=False,
-    )
-    sums: dict[str, torch.Tensor] = {}
-    count = 0
-    for batch in loader:
-        batch = send_to_device(batch, accelerator.device)
-        with accelerator.autocast():
-            figures = task.validation_step(networks, batch)
-        for name, values in figures.items():
-            sums[name] = (
-                sums.get(name, torch.zeros((), dtype=torch.float64, device="cpu")) + values.double().sum().cpu()
-            )
-        if picture and count == 0 and accelerator.is_main_process:
-            for name, pictures in task.validation_pictures(networks, batch).items():
-                picture(f"val/{name}", pictures[0])
-        count += len(next(iter(figures.values())))
-    total = torch.stack([*sums.values(), torch.tensor(float(count), dtype=torch.float64)]).to(accelerator.device)
-    total = accelerator.reduce(total, reduction="sum")
-    return {name: float(total[i] / total[-1]) for i, name in enumerate(sums)}
-
-
-class _Window:
-    """Means of the training figures between two log lines, and the speed over them."""
-
-    def __init__(self) -> None:
-        self.started, self.samples, self.steps = time.monotonic(), 0, 0
-        self.sums: dict[str, list[float]] = {}
-
-    def add(self, figures: dict[str, float], samples: int) -> None:
-        self.samples += samples
-        self.steps += 1
-        for name, value in figures.items():
-            self.sums.setdefault(name, []).append(value)
-
-    def close(self) -> dict[str, float]:
-        elapsed = max(1e-9, time.monotonic() - self.started)
-        means = {name: sum(values) / len(values) for name, values in self.sums.items()}
-        means["samples_per_second"] = self.samples / elapsed
-        self.__init__()  # type: ignore[misc]
-        return means

@@ -1,0 +1,127 @@
+"""Data sets that every task can name: generated scenes, panoramas, folders of photos, public sets.
+
+A member builds a source for one split. Scene sources give scene-referred light, from which a task simulates what it
+needs; photo sources give pairs (or single photos) as they were taken.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from omegaconf import MISSING
+
+from hdr.engine.config import DatasetConfig, register
+
+
+@dataclass(kw_only=True)
+class ProceduralConfig(DatasetConfig):
+    """Scenes that the library generates from seeds; needs no files."""
+
+    _target_: str = "hdr.data.sources.procedural"
+    train: int = 4096  # scenes in the split
+    val: int = 64  # scenes in the split
+    test: int = 128  # scenes in the split
+    size: int = 256  # pixels, both sides
+    families: list[str] | None = None  # kinds of places; null: all
+
+
+@dataclass(kw_only=True)
+class PanoramasConfig(DatasetConfig):
+    """Perspective views of equirectangular HDR panoramas (.hdr, .exr) in a folder; split by panorama."""
+
+    _target_: str = "hdr.data.sources.panoramas"
+    root: str = MISSING  # folder
+    views: int = 64  # per panorama and pass; val and test take a quarter of them
+    size: int = 256  # pixels, both sides
+    ratios: dict[str, float] = field(default_factory=lambda: {"train": 0.7, "val": 0.15, "test": 0.15})  # shares
+
+
+@dataclass(kw_only=True)
+class MixedConfig(DatasetConfig):
+    """Generated scenes and panoramas in turn."""
+
+    _target_: str = "hdr.data.sources.mixed"
+    procedural: ProceduralConfig = field(default_factory=ProceduralConfig)  # the generated part
+    panoramas: PanoramasConfig = field(default_factory=PanoramasConfig)  # the photographed part
+
+
+@dataclass(kw_only=True)
+class PhotosConfig(DatasetConfig):
+    """What all sets of photos have."""
+
+    size: int = 384  # side of a training sample and of validation
+    long_edge: int | None = None  # reduce photos to this for evaluation; null: native size
+
+
+@dataclass(kw_only=True)
+class PairedConfig(PhotosConfig):
+    """Two folders, `input/` and `target/`, paired by file name."""
+
+    _target_: str = "hdr.data.photos.paired_folder"
+    root: str = MISSING  # folder with both
+    input: str = "input"  # folder below root, or another layout's name for it
+    target: str = "target"  # likewise
+    group: str | None = None  # pattern whose first group names what may not be torn apart; null: each photo by itself
+    ratios: dict[str, float] = field(default_factory=lambda: {"train": 0.8, "val": 0.1, "test": 0.1})  # shares
+
+
+@dataclass(kw_only=True)
+class ListedConfig(PhotosConfig):
+    """A text file that names the photos of each pair."""
+
+    _target_: str = "hdr.data.photos.listed_photos"
+    file: str = MISSING  # the list
+    group: str | None = None  # as for paired
+    ratios: dict[str, float] = field(default_factory=lambda: {"train": 0.8, "val": 0.1, "test": 0.1})  # shares
+
+
+@dataclass(kw_only=True)
+class UnpairedConfig(PhotosConfig):
+    """A folder of photos without targets, for losses and metrics that need none."""
+
+    _target_: str = "hdr.data.photos.unpaired_folder"
+    root: str = MISSING  # folder
+    group: str | None = None  # as for paired
+    ratios: dict[str, float] = field(default_factory=lambda: {"train": 0.8, "val": 0.1, "test": 0.1})  # shares
+
+
+@dataclass(kw_only=True)
+class ManifestConfig(PhotosConfig):
+    """A manifest, or the index of a cache that mode=prepare has made."""
+
+    _target_: str = "hdr.data.photos.manifest_photos"
+    path: str = MISSING  # the JSONL file
+
+
+@dataclass(kw_only=True)
+class FiveKConfig(PhotosConfig):
+    """MIT-Adobe FiveK under one of its protocols; their figures must not be mixed."""
+
+    _target_: str = "hdr.data.fivek.fivek"
+    root: str = "${paths.data}/fivek"  # folder, see the module for each protocol's layout
+    protocol: str = "upe"  # upe, dpe, zeng or retinexformer
+    holdout: float = 0.02  # share of the training photos for validation where the protocol has none
+
+
+@dataclass(kw_only=True)
+class LolConfig(PhotosConfig):
+    """LOL version 1 or 2."""
+
+    _target_: str = "hdr.data.lol.lol"
+    root: str = "${paths.data}/lol"  # folder
+    version: str = "v1"  # v1, v2-real or v2-synthetic
+    holdout: float = 0.05  # share of the training pairs for validation
+
+
+register(
+    "dataset",
+    procedural=ProceduralConfig,
+    panoramas=PanoramasConfig,
+    mixed=MixedConfig,
+    paired=PairedConfig,
+    listed=ListedConfig,
+    unpaired=UnpairedConfig,
+    manifest=ManifestConfig,
+    fivek=FiveKConfig,
+    lol=LolConfig,
+)

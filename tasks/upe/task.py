@@ -1,0 +1,116 @@
+"""The task ``upe``: brighten underexposed photos through an estimated illumination."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from hdr.data.loader import Samples
+from hdr.engine.build import build
+from hdr.engine.config import Plain
+from hdr.engine.export import export_onnx
+from hdr.engine.task import Batch, EvaluationProtocol, Networks, SampleReport, Split, Stage, Task
+from hdr.losses.no_reference import exposure
+from hdr.metrics.image import delta_e, mean_ev_change, psnr, ssim
+from tasks.upe import data, evaluation, prediction
+from tasks.upe.losses import EnhancementLoss
+from tasks.upe.model import Enhancer
+
+
+class Upe(Task):
+    """Deep illumination estimation (Wang et al. 2019) on bilateral learning (Gharbi et al. 2017)."""
+
+    monitor = "psnr"
+
+    def __init__(self, config: Plain) -> None:
+        super().__init__(config)
+        self.loss = EnhancementLoss(config["loss"])
+        if config["dataset"]["_target_"].endswith("unpaired_folder"):
+            self.monitor, self.higher_is_better = "exposure_error", False
+
+    def networks(self) -> dict[str, nn.Module]:
+        return {"model": build(without_defaults(self.config["model"]))}
+
+    def dataset(self, split: Split, stage: Stage | None = None) -> Samples:
+        return data.samples(self.config, split, whole=stage is None)
+
+    def training_step(self, networks: Networks, batch: Batch, update: str, step: int) -> dict[str, torch.Tensor]:
+        model = networks["model"]
+        result = model(batch["input"])
+        return self.loss(unwrapped(model), result, batch["input"], batch.get("target"))
+
+    def validation_step(self, networks: Networks, batch: Batch) -> dict[str, torch.Tensor]:
+        output = networks["model"](batch["input"]).output.clamp(0, 1)
+        moved = mean_ev_change(batch["input"], output)
+        if "target" not in batch:
+            return {"exposure_error": torch.stack([exposure(picture[None]) for picture in output]), "ev_change": moved}
+        target = batch["target"]
+        return {
+            "psnr": psnr(output, target),
+            "ssim": ssim(output, target),
+            "delta_e": delta_e(output, target),
+            "ev_error": mean_ev_change(target, output).abs(),
+            "ev_change": moved,
+        }
+
+    def validation_pictures(self, networks: Networks, batch: Batch) -> dict[str, torch.Tensor]:
+        model = unwrapped(networks["model"])
+        photo = batch["input"][:4]
+        result = model(photo)
+        columns = [photo, result.output, model.illumination(photo, result.field)]
+        if "target" in batch:
+            columns.insert(2, batch["target"][:4])
+        rows = torch.cat(columns, dim=3)  # one line per photo: input, result, target, illumination
+        return {"pictures": torch.cat(list(rows), dim=1)[None]}
+
+    def protocol(self) -> EvaluationProtocol:
+        return evaluation.PROTOCOL
+
+    def fit_baselines(self, samples: Samples, count: int, seed: int) -> Plain:
+        return evaluation.fit_constants(samples, count, seed)
+
+    def evaluate_sample(self, networks: Networks, sample: dict[str, Any], fitted: Plain) -> SampleReport:
+        return evaluation.evaluate_sample(unwrapped(networks["model"]), sample, fitted, self.config["strength"])
+
+    def predict_file(self, networks: Networks, path: Path, output: Path) -> dict[str, Any]:
+        return prediction.predict_file(unwrapped(networks["model"]), path, output, self.config)
+
+    def export(self, networks: Networks, output: Path) -> dict[str, Any]:
+        model = unwrapped(networks["model"]).cpu()
+        example = torch.rand(1, 3, 256, 384, generator=torch.Generator().manual_seed(0))
+        others = [example[:, :, :171, :301].contiguous(), example.repeat(2, 1, 3, 2)]
+        result = export_onnx(
+            model.export_form(self.config["strength"]),
+            output / "upe.onnx",
+            inputs={"display": example},
+            outputs=["result"],
+            dynamic={name: {0: "batch", 2: "height", 3: "width"} for name in ("display", "result")},
+            checks=[{"display": other} for other in others],
+            tolerance=1e-5,
+            overwrite=self.config["overwrite"],
+            reference=lambda display: model(display, self.config["strength"]).output,
+        )
+        encoded = "float32 (batch, 3, height, width), RGB, sRGB-encoded in [0, 1], any height and width"
+        return {**result, "input": f"display: {encoded}", "output": f"result: {encoded}"}
+
+
+def unwrapped(network: nn.Module) -> Enhancer:
+    """The enhancer itself, out of wrappers for distribution and compilation."""
+    for name in ("module", "_orig_mod"):
+        network = getattr(network, name, network)
+    assert isinstance(network, Enhancer)
+    return network
+
+
+def without_defaults(node: Plain) -> Plain:
+    """A model node without the keys that are null, which stand for the class's own default."""
+    cleaned: Plain = {}
+    for key, value in node.items():
+        if isinstance(value, dict):
+            cleaned[key] = without_defaults(value)
+        elif value is not None:
+            cleaned[key] = value
+    return cleaned
