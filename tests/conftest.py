@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch: tests run beside each other on the same cores
+
 import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[1]

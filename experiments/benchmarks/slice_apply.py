@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from statistics import median
 
@@ -91,7 +91,7 @@ def make_scene(megapixels: float, device: str) -> Scene:
     return Scene(
         image.clamp_(0, 1).to(device),
         grid.to(device),
-        PointwiseGuide(*(tensor.to(device) for tensor in pointwise.tensors()), "tanh"),
+        replace(pointwise, **{name: getattr(pointwise, name).to(device) for name in ("w1", "b1", "w2", "b2")}),
         CurveGuide(*(tensor.to(device) for tensor in curve.tensors())),
     )
 

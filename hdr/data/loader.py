@@ -1,16 +1,18 @@
 """From a source of samples to batches: the same ones for any number of workers, and from any batch on.
 
-Every sample's randomness follows from (seed, epoch, index) alone, and every batch from its number alone, so a run that was
-interrupted goes on with exactly the batches that it would have seen.
+Every sample's randomness follows from (seed, epoch, index) alone, and every batch from its number alone, so a run that
+was interrupted goes on with exactly the batches that it would have seen.
 """
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import threading
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple, Protocol
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -19,7 +21,8 @@ from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
 from hdr.errors import UserError
 
 
-class SampleKey(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class SampleKey:
     """A sample, and the pass over the data in which it is drawn."""
 
     epoch: int
@@ -72,8 +75,9 @@ class SeededDataset(Dataset[dict[str, Any]]):
 class StepSampler(Sampler[list[SampleKey]]):
     """Endless training batches: batch k is a function of k.
 
-    The epochs' permutations are laid end to end and cut into global batches, so each sample comes once per epoch, none is
-    lost at an epoch's end, and a batch larger than the data set simply spans epochs. Each rank takes its contiguous part.
+    The epochs' permutations are laid end to end and cut into global batches, so each sample comes once per epoch, none
+    is lost at an epoch's end, and a batch larger than the data set simply spans epochs. Each rank takes its contiguous
+    part.
 
     Raises:
         UserError: the source is empty, or the batch cannot be dealt out evenly to the processes.
@@ -93,7 +97,7 @@ class StepSampler(Sampler[list[SampleKey]]):
         if length < 1:
             raise UserError("the training data hold no sample")
         if batch_size < 1 or batch_size % world_size:
-            raise UserError(f"batch_size={batch_size} cannot be dealt out evenly to {world_size} processes; use a multiple")
+            raise UserError(f"batch_size={batch_size} is not a multiple of the number of processes, {world_size}")
         self.length, self.batch_size, self.seed, self.start_batch = length, batch_size, seed, start_batch
         self.rank, self.world_size, self.shuffle = rank, world_size, shuffle
         self._order: tuple[int, np.ndarray] = (-1, np.empty(0, np.int64))
@@ -129,7 +133,7 @@ class EvaluationSampler(Sampler[list[SampleKey]]):
         self.batch_size = batch_size
 
     def __len__(self) -> int:
-        return -(-len(self.part) // self.batch_size)
+        return math.ceil(len(self.part) / self.batch_size)
 
     def __iter__(self) -> Iterator[list[SampleKey]]:
         for first in range(0, len(self.part), self.batch_size):
@@ -164,8 +168,8 @@ def _join(key: str, values: list[Any], samples: Sequence[dict[str, Any]]) -> Any
             first = tensors[0]
             raise ValueError(
                 f"'{key}' cannot be stacked: sample '{samples[0]['id']}' has {tuple(first.shape)} {first.dtype}, "
-                f"sample '{sample['id']}' has {tuple(tensor.shape)} {tensor.dtype}; crop or resize to one size, or use a "
-                "batch of one"
+                f"sample '{sample['id']}' has {tuple(tensor.shape)} {tensor.dtype}; crop or resize to one size, or "
+                "use a batch of one"
             )
     return default_collate(tensors)  # in a worker it stacks into shared memory, which saves a copy
 
@@ -183,8 +187,8 @@ def make_loader(
 ) -> DataLoader[dict[str, Any]]:
     """A loader of batches for this rank; it must not be sharded again.
 
-    With ``train`` it is endless, shuffled, starts at batch ``start_batch`` of the run, and ``batch_size`` counts samples
-    over all ranks. Otherwise it gives each sample once, in order, ``batch_size`` at a time on each rank.
+    With ``train`` it is endless, shuffled, starts at batch ``start_batch`` of the run, and ``batch_size`` counts
+    samples over all ranks. Otherwise it gives each sample once, in order, ``batch_size`` at a time on each rank.
     """
     sampler: Sampler[list[SampleKey]]
     if train:
@@ -207,16 +211,18 @@ def make_loader(
 
 
 def _start_worker(worker: int) -> None:
+    # A stop signal often goes to the whole process group (Ctrl-C, a job's time limit). The trainer finishes its step
+    # and saves, for which it needs its workers; they end when it ends, or tells them to. Libraries start threads when
+    # they are imported, and these inherit what is blocked: so this comes first.
+    for number in (signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2):
+        signal.signal(number, signal.SIG_IGN)
+    if hasattr(signal, "sigwaitinfo"):  # not on macOS
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        threading.Thread(target=_obey_parent, daemon=True).start()
     import cv2
 
     torch.set_num_threads(1)
     cv2.setNumThreads(0)
-    # A stop signal often goes to the whole process group (Ctrl-C, a job's time limit). The trainer finishes its step and
-    # saves, for which it needs its workers; they end when it ends, or tells them to.
-    for number in (signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2):
-        signal.signal(number, signal.SIG_IGN)
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-    threading.Thread(target=_obey_parent, daemon=True).start()
 
 
 def _obey_parent() -> None:

@@ -6,6 +6,7 @@ Exit status: 0 done, 1 a defect (with its traceback), 2 something that the user 
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,8 @@ def register_task(name: str, schema: type[RunConfig]) -> None:
 def main(name: str, schema: type[RunConfig]) -> None:
     """Run the command line of task ``name``, and exit."""
     register_task(name, schema)
+    # Loader workers and torch's threads share the cores: a thread that waits must not burn the one that it waits for.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         check_arguments(sys.argv[1:])
         hydra.main(version_base="1.3", config_path="pkg://conf", config_name=name)(job)()

@@ -186,7 +186,7 @@ class RunConfig:
     output: str | None = None  # predict, export, evaluate: folder for the results; null: the run folder
     overwrite: bool = False  # predict, export: replace results that are already there
     source: str | None = None  # prepare: folder or manifest to read
-    shard: str | None = None  # prepare: `3/32` does every 32nd capture, starting with the fourth
+    shard: str | None = None  # prepare: `3/32` does the third of 32 parts
     dataset: DatasetConfig = MISSING
     model: ModelConfig = MISSING
     loss: LossConfig = MISSING

@@ -61,7 +61,7 @@ class PairedConfig(PhotosConfig):
     root: str = MISSING  # folder with both
     input: str = "input"  # folder below root, or another layout's name for it
     target: str = "target"  # likewise
-    group: str | None = None  # pattern whose first group names what may not be torn apart; null: each photo by itself
+    group: str | None = None  # pattern whose first group names what may not be torn apart; null: the sub-folder
     ratios: dict[str, float] = field(default_factory=lambda: {"train": 0.8, "val": 0.1, "test": 0.1})  # shares
 
 

@@ -20,7 +20,6 @@ from torch.utils.data import DataLoader
 from hdr.data.loader import SampleKey, SeededDataset
 from hdr.data.subset import spread
 from hdr.engine.panels import save_panel
-from hdr.engine.progress import track
 from hdr.engine.randomness import derive_seed
 from hdr.engine.report import print_tables, tables_as_markdown
 from hdr.engine.run import write_json
@@ -28,6 +27,7 @@ from hdr.engine.task import EvaluationProtocol, SampleReport, Samples, Task
 from hdr.errors import UserError
 from hdr.io.atomic import write_atomically
 from hdr.metrics.statistics import bootstrap_interval
+from hdr.progress import track
 
 log = logging.getLogger(__name__)
 

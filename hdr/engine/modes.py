@@ -65,16 +65,15 @@ def prepare(config: Plain, folder: Path) -> None:
     task: Task = resolve(config["task_class"], "task_class")(config)
     summary = task.prepare(Path(config["output"] or config["paths"]["cache"]))
     write_json(folder / "summary.json", summary)
-    log.info("prepared: %s", summary)
 
 
 def other(config: Plain, folder: Path) -> Any:
-    """A mode of the task's own: the method of that name."""
-    task, networks = load_model(config)
+    """A mode of the task's own: its method ``mode_<name>``, which gets the output folder."""
+    task: Task = resolve(config["task_class"], "task_class")(config)
     method = getattr(task, f"mode_{config['mode']}", None)
     if method is None:
         raise UserError(f"mode: task {config['task']} has no mode '{config['mode']}'")
-    return method(networks, output_folder(config, folder))
+    return method(output_folder(config, folder))
 
 
 def output_folder(config: Plain, folder: Path) -> Path:
@@ -119,11 +118,3 @@ def shipped_package(task_class: str) -> Path:
     resolve(task_class, "task_class")
     module = importlib.import_module(task_class.rsplit(".", 1)[0])
     return Path(str(module.__file__)).parent / "pretrained"
-
-
-def parameters_of(networks: dict[str, nn.Module]) -> int:
-    """Number of trained values."""
-    return sum(p.numel() for network in networks.values() for p in network.parameters())
-
-
-__all__ = ["evaluate", "export", "find_package", "load_model", "other", "parameters_of", "predict", "prepare", "train"]

@@ -11,11 +11,11 @@ from typing import Any
 import torch
 from torch import nn
 
-from hdr.engine.progress import progress_bar
 from hdr.engine.run import write_json
 from hdr.engine.task import Task
 from hdr.errors import UserError
 from hdr.io.image import image_files
+from hdr.progress import progress_bar
 
 log = logging.getLogger(__name__)
 
@@ -30,10 +30,9 @@ def predict(task: Task, networks: dict[str, nn.Module], output: Path) -> dict[st
     files = image_files(task.config["input"])
     done: list[dict[str, Any]] = []
     failed: list[dict[str, Any]] = []
-    with progress_bar() as bar:
-        shown = bar.add_task("predict", total=len(files), note="")
+    with progress_bar("predict", len(files)) as bar:
         for path in files:
-            bar.update(shown, note=path.name)
+            bar.note(path.name)
             started = time.perf_counter()
             try:
                 result = task.predict_file(networks, path, output)
@@ -44,7 +43,7 @@ def predict(task: Task, networks: dict[str, nn.Module], output: Path) -> dict[st
             except Exception as error:  # a defect of ours on one file must not cost the user the others
                 failed.append({"file": str(path), "reason": f"{type(error).__name__}: {error}"})
                 log.error("%s: %s", path, traceback.format_exc())
-            bar.advance(shown)
+            bar.advance()
     summary = {"done": done, "failed": failed}
     write_json(output / "summary.json", summary)
     log.info("%d of %d files done, in %s", len(done), len(files), output)

@@ -13,7 +13,7 @@ from torch import nn
 
 from hdr.data.loader import Samples
 from hdr.engine.config import Plain
-from hdr.errors import UserError
+from hdr.engine.prepare import prepare_photos
 
 Batch = dict[str, Any]
 Networks = Mapping[str, nn.Module]
@@ -146,8 +146,8 @@ class Task(ABC):
         """Write the model in a portable form below ``output`` and check it; what is returned goes to the model card."""
 
     def prepare(self, output: Path) -> dict[str, Any]:
-        """Turn ``source`` into the tensor cache of this task; what is returned goes to the summary."""
-        raise UserError(f"mode=prepare: {self.config['task']} has no data set that needs preparing")
+        """Turn ``source`` into the tensor cache below ``output``; what is returned goes to the summary."""
+        return prepare_photos(self.config, output)
 
 
 def names_of(batch: Batch) -> Sequence[str]:

@@ -20,7 +20,6 @@ from hdr.engine.config import Plain
 from hdr.engine.devices import make_accelerator
 from hdr.engine.optimization import Updater, moving_average
 from hdr.engine.package import load_weights, save_package
-from hdr.engine.progress import progress_bar
 from hdr.engine.randomness import derive_seed
 from hdr.engine.run import BEST, LAST, PACKAGE, claim
 from hdr.engine.signals import StopFlag
@@ -28,6 +27,7 @@ from hdr.engine.task import Batch, Stage, Task, names_of
 from hdr.engine.tracking import Tracker, Window
 from hdr.engine.validate import validate
 from hdr.errors import UserError
+from hdr.progress import progress_bar
 
 log = logging.getLogger(__name__)
 
@@ -141,10 +141,7 @@ class Trainer:
         )
         batches = iter(loader)
         window = Window()
-        with progress_bar() as bar:
-            shown = bar.add_task(
-                f"{self.config['task']} {stage.name}", total=stage.steps, completed=self.stage_step, note=""
-            )
+        with progress_bar(f"{self.config['task']} {stage.name}", stage.steps, self.stage_step) as bar:
             while self.stage_step < stage.steps:
                 parts_of_step = [self._to_device(next(batches)) for _ in range(accumulate)]
                 window.add(self._one_step(parts_of_step), stage.batch_size)
@@ -152,8 +149,8 @@ class Trainer:
                 if self.step % self.settings["log_every"] == 0 or last:
                     figures, window = window.close(), Window()
                     self.tracker.figures(self.step, "train", figures)
-                    bar.update(shown, note=f"loss {figures['loss']:.4f}")
-                bar.update(shown, completed=self.stage_step)
+                    bar.note(f"loss {figures['loss']:.4f}")
+                bar.advance()
                 if self.stage_step % self.settings["validate_every"] == 0 or last:
                     self._validate()
                     window = Window()

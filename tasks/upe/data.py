@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from hdr.data.exposure_pairs import ExposurePairs, ExposureSettings
-from hdr.data.geometry import crop_and_flip
+from hdr.data.geometry import centre_square, crop_and_flip
 from hdr.data.loader import Samples
 from hdr.data.photos import PhotoDataset
 from hdr.engine.build import build
@@ -34,7 +34,7 @@ def samples(config: Plain, split: Split, *, whole: bool) -> Samples:
     if split == "train":
         geometry = config["augmentation"]["geometry"] or crop_and_flip(size)
     else:
-        geometry = [{"name": "Resize", "height": size, "width": size, "interpolation": "area"}]
+        geometry = centre_square(size)
     return DisplayPhotos(build(node, split=split, geometry=geometry))
 
 

@@ -30,8 +30,8 @@ PROTOCOL = EvaluationProtocol(
         Metric(name="ΔE2000", higher_is_better=False),
         Metric(name="|EV error|", unit="EV", higher_is_better=False),
     ),
-    baselines=("do nothing", "auto-levels", "gamma to mean", "CLAHE", "constant gain"),
-    oracles=("best gain", "best 3x4 affine"),
+    baselines=("do nothing", "auto-levels", "gamma to mean", "CLAHE", "constant gain", "constant exposure"),
+    oracles=("best exposure", "best 3x4 affine"),
     description=(
         "sRGB at the photo's own size (dataset.long_edge reduces it), results rounded to 8 bit, peak 1; PSNR over all "
         "channels jointly, SSIM 11x11 Gaussian per channel, mean CIEDE2000 (D65), EV error: difference of log-average "
@@ -44,8 +44,12 @@ def fit_constants(samples: Samples, count: int, seed: int) -> Plain:
     """Constants of the baselines: the gain of highest mean PSNR on training pairs, and their targets' mean luma."""
     dataset = SeededDataset(samples, seed)
     pairs = [dataset[SampleKey(0, index)] for index in spread(len(samples), count)]
-    gain = tonal.best_constant_gain((pair["input"][None], pair["target"][None]) for pair in pairs)
-    return {"gain": float(gain), "mean_luma": float(np.mean([float(luma(pair["target"]).mean()) for pair in pairs]))}
+    both = [(pair["input"][None], pair["target"][None]) for pair in pairs]
+    return {
+        "gain": tonal.best_constant_gain(both),  # of the display values
+        "exposure": tonal.best_constant_gain(both, "linear"),  # of the light
+        "mean_luma": float(np.mean([float(luma(target).mean()) for _, target in both])),
+    }
 
 
 @torch.no_grad()
@@ -71,7 +75,8 @@ def evaluate_sample(model: Enhancer, sample: dict[str, Any], fitted: Plain, stre
             "gamma to mean": lambda: tonal.gamma_to_mean(photo, fitted["mean_luma"]),
             "CLAHE": lambda: tonal.clahe(photo),
             "constant gain": lambda: tonal.apply_gain(photo, fitted["gain"]),
-            "best gain": lambda: tonal.apply_gain(photo, tonal.best_gain(photo, target)),
+            "constant exposure": lambda: tonal.apply_gain(photo, fitted["exposure"], "linear"),
+            "best exposure": lambda: tonal.apply_gain(photo, tonal.best_gain(photo, target, "linear"), "linear"),
             "best 3x4 affine": lambda: tonal.apply_affine(photo, tonal.best_affine(photo, target)),
         }
     brighter = float(luma(target).mean() - luma(photo).mean())

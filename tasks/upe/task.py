@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,18 @@ from hdr.data.loader import Samples
 from hdr.engine.build import build
 from hdr.engine.config import Plain
 from hdr.engine.export import export_onnx
+from hdr.engine.package import save_package
+from hdr.engine.run import PACKAGE
 from hdr.engine.task import Batch, EvaluationProtocol, Networks, SampleReport, Split, Stage, Task
+from hdr.errors import UserError
 from hdr.losses.no_reference import exposure
 from hdr.metrics.image import delta_e, mean_ev_change, psnr, ssim
 from tasks.upe import data, evaluation, prediction
+from tasks.upe.importing import FLAVOURS, read_weights
 from tasks.upe.losses import EnhancementLoss
 from tasks.upe.model import Enhancer
+
+log = logging.getLogger(__name__)
 
 
 class Upe(Task):
@@ -95,6 +102,20 @@ class Upe(Task):
         )
         encoded = "float32 (batch, 3, height, width), RGB, sRGB-encoded in [0, 1], any height and width"
         return {**result, "input": f"display: {encoded}", "output": f"result: {encoded}"}
+
+    def mode_import(self, output: Path) -> Path:
+        """``mode=import``: published weights (``weights``, ``flavour``) as a model package in ``output``."""
+        if not self.config["weights"]:
+            raise UserError(f"mode=import needs weights=<file> and flavour=<{', '.join(FLAVOURS)}>")
+        options, state = read_weights(self.config["weights"], self.config["flavour"])
+        model = {"_target_": "tasks.upe.model.Enhancer", **options}
+        task = Upe({**self.config, "model": model, "name": self.config["flavour"]})
+        package = output / PACKAGE
+        if package.exists() and not self.config["overwrite"]:
+            raise UserError(f"{package} already exists; give overwrite=true to replace it, or another output=")
+        save_package(package, task, {"model": state}, {"imported": Path(self.config["weights"]).name})
+        log.info("model package: %s", package)
+        return package
 
 
 def unwrapped(network: nn.Module) -> Enhancer:

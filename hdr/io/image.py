@@ -1,0 +1,229 @@
+"""Read and write photographs: the one way in and the one way out."""
+
+from __future__ import annotations
+
+import os
+import struct
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import imagecodecs
+import tifffile
+import torch
+
+from hdr.errors import UserError
+from hdr.io import exr, png, radiance, raster, raw, tiff, tiff_writer
+from hdr.io.atomic import write_atomically
+from hdr.io.decoded import Decoded
+from hdr.io.files import WRITABLE_SUFFIXES, identify, image_files, is_image_path
+from hdr.io.metadata import Encoding, Metadata
+
+__all__ = ["Photo", "image_files", "is_image_path", "read_image", "write_image"]
+
+_READERS = {
+    "jpeg": raster.read_jpeg,
+    "png": png.read_png,
+    "tiff": tiff.read_tiff,
+    "webp": raster.read_webp,
+    "exr": exr.read_exr,
+    "hdr": radiance.read_radiance,
+}
+
+# Bits per channel that each format is written with, per encoding.
+_BITS: dict[str, dict[Encoding, tuple[int, ...]]] = {
+    "jpeg": {"display": (8,)},
+    "webp": {"display": (8,)},
+    "png": {"display": (8, 16)},
+    "tiff": {"display": (8, 16), "linear": (32,)},
+    "exr": {"linear": (16, 32)},
+    "hdr": {"linear": (32,)},
+}
+
+# What decoders raise over damaged files. Readers are called with nothing else in the block, so that a defect elsewhere
+# is not mistaken for a damaged file.
+_DECODING_ERRORS = (
+    OSError,
+    ValueError,
+    SyntaxError,
+    EOFError,
+    LookupError,
+    TypeError,
+    ArithmeticError,
+    RuntimeError,
+    MemoryError,
+    struct.error,
+    zlib.error,
+    tifffile.TiffFileError,
+    imagecodecs.DelayedImportError,
+)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Photo:
+    """A photograph as read from a file, upright, with sRGB (Rec. 709) primaries."""
+
+    pixels: torch.Tensor
+    """float32 (3, H, W), R, G, B."""
+    encoding: Encoding
+    """``display``: sRGB-encoded in [0, 1]. ``linear``: proportional to light. In a RAW 1.0 is sensor saturation; in
+    EXR, Radiance and float TIFF it is whatever the file's maker chose, and values may be negative or, in EXR and TIFF,
+    not finite."""
+    metadata: Metadata
+
+
+def read_image(path: str | os.PathLike[str], *, half_size: bool = False) -> Photo:
+    """Read a photograph; its format is told by its content.
+
+    JPEG, PNG, WebP and integer TIFF come as ``display``; an embedded profile, grey, palette and CMYK are converted to
+    sRGB. EXR, Radiance, float TIFF and RAW come as ``linear``. ``half_size`` develops a RAW at half width and height,
+    five times faster; other formats ignore it.
+
+    Raises:
+        UserError: the file is missing, empty, damaged, too large (400 megapixels) or of a kind that is not read.
+    """
+    path = Path(path).absolute()
+    kind = identify(path)
+    try:
+        pixels, encoding, metadata = _read_raw(path, half_size) if kind == "raw" else _READERS[kind](path)
+    except _DECODING_ERRORS as error:
+        raise UserError(f"{path}: this {kind.upper()} file cannot be read: {_reason(error)}") from error
+    return Photo(pixels=pixels, encoding=encoding, metadata=metadata)
+
+
+def write_image(
+    path: str | os.PathLike[str],
+    pixels: torch.Tensor,
+    *,
+    encoding: Encoding,
+    bits: int | None = None,
+    metadata: Metadata | None = None,
+    overwrite: bool = False,
+) -> None:
+    """Write a photograph (3, H, W) in the format that the suffix names; the file appears whole or not at all.
+
+    ========================  ========  ===================================================================
+    suffix                    encoding  bits
+    ========================  ========  ===================================================================
+    .jpg .jpeg                display   8 (quality 95, no chroma subsampling)
+    .webp                     display   8 (lossless)
+    .png                      display   8 or 16; default: 16 when the source had more than 8, else 8
+    .tif .tiff                display   as .png
+    .tif .tiff                linear    32 (float)
+    .exr                      linear    16 (half) or 32 (float); default: 16, or 32 when the source had 32 or half
+                                        is too small
+    .hdr                      linear    32 (shared exponent)
+    ========================  ========  ===================================================================
+
+    Integers are rounded once, to the nearest; what lies outside [0, 1] is clipped, as they can hold nothing else, and
+    .hdr clips below 0. ``metadata`` of the source is carried over as far as the format can hold it: EXIF and XMP in
+    JPEG, PNG, WebP and TIFF, exposure in EXR, alpha in all but JPEG and .hdr. The pixels are sRGB, so a source with a
+    colour profile gives a file with an sRGB profile, and one without gives one without.
+
+    Raises:
+        UserError: an unknown suffix, bits or an encoding that the format does not have; the folder is missing; the file
+            exists and ``overwrite`` is off; it is the source itself; values that are not finite and cannot be stored.
+        ValueError: pixels or alpha of another shape.
+    """
+    path = Path(path).absolute()
+    kind = _writable_kind(path, encoding)
+    planes = pixels.detach().to("cpu", torch.float32)
+    if planes.ndim != 3 or planes.shape[0] != 3 or planes.numel() == 0:
+        raise ValueError(f"pixels are (3, H, W); found {tuple(pixels.shape)}")
+    if metadata and metadata.alpha is not None and metadata.alpha.shape != planes.shape[1:]:
+        raise ValueError(f"alpha is {tuple(metadata.alpha.shape)} and the pixels are {tuple(planes.shape[1:])}")
+    chosen = _choose_bits(path, kind, encoding, bits, metadata, planes)
+    if (chosen < 32 and kind != "exr") or kind == "hdr":
+        _refuse_non_finite(path, planes)
+    _refuse_target(path, metadata, overwrite)
+    try:
+        with write_atomically(path) as temporary:
+            _write(temporary, kind, planes, chosen, metadata)
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: cannot be written: {error}") from error
+
+
+def _reason(error: Exception) -> str:
+    """What a decoder has to say, or that the file is damaged when it stumbled rather than judged."""
+    spoken = isinstance(error, (OSError, ValueError, RuntimeError)) and not isinstance(error, UnicodeError)
+    return str(error) if spoken and str(error) else f"it is damaged ({type(error).__name__}: {error})"
+
+
+def _read_raw(path: Path, half_size: bool) -> Decoded:
+    import rawpy
+
+    try:
+        return raw.read_raw(path, half_size=half_size)
+    except rawpy.LibRawError as error:
+        text = error.args[0] if error.args else type(error).__name__
+        reason = text.decode("ascii", "replace") if isinstance(text, bytes) else str(text)
+        raise ValueError(f"LibRaw says: {reason}") from error
+
+
+def _write(path: Path, kind: str, planes: torch.Tensor, bits: int, metadata: Metadata | None) -> None:
+    if kind == "jpeg":
+        raster.write_jpeg(path, planes, metadata)
+    elif kind == "webp":
+        raster.write_webp(path, planes, metadata)
+    elif kind == "png":
+        png.write_png(path, planes, bits, metadata)
+    elif kind == "tiff":
+        tiff_writer.write_tiff(path, planes, bits, metadata)
+    elif kind == "exr":
+        exr.write_exr(path, planes, bits, metadata)
+    else:
+        radiance.write_radiance(path, planes)
+
+
+def _writable_kind(path: Path, encoding: Encoding) -> str:
+    kind = WRITABLE_SUFFIXES.get(path.suffix.lower())
+    if kind is None:
+        accepted = " ".join(sorted(WRITABLE_SUFFIXES))
+        raise UserError(f"{path}: '{path.suffix}' is not a format that is written; accepted are {accepted}")
+    if encoding not in _BITS[kind]:
+        convert = "linear_to_srgb" if encoding == "linear" else "srgb_to_linear"
+        accepted = " ".join(suffix for suffix, name in WRITABLE_SUFFIXES.items() if encoding in _BITS[name])
+        raise UserError(
+            f"{path}: the pixels are {encoding} and this format holds {next(iter(_BITS[kind]))} values; choose one of "
+            f"{accepted}, or convert them with hdr.ops.encoding.{convert}"
+        )
+    return kind
+
+
+def _choose_bits(
+    path: Path, kind: str, encoding: Encoding, bits: int | None, metadata: Metadata | None, planes: torch.Tensor
+) -> int:
+    accepted = _BITS[kind][encoding]
+    if bits is not None:
+        if bits not in accepted:
+            raise UserError(
+                f"{path}: {bits} bits are not written here; {encoding} values take {' or '.join(map(str, accepted))}"
+            )
+        return bits
+    source = metadata.bits if metadata else 0
+    if kind == "exr":
+        return 32 if source == 32 or exr.exceeds_half(planes) else 16
+    return 16 if 16 in accepted and source > 8 else accepted[0]
+
+
+def _refuse_non_finite(path: Path, planes: torch.Tensor) -> None:
+    bad = int((~torch.isfinite(planes)).sum())
+    if bad:
+        raise UserError(
+            f"{path}: {bad} of {planes.numel()} values are not finite, which this format cannot hold; "
+            ".exr and 32 bit .tif can"
+        )
+
+
+def _refuse_target(path: Path, metadata: Metadata | None, overwrite: bool) -> None:
+    if not path.parent.is_dir():
+        raise UserError(f"{path}: the folder {path.parent} does not exist")
+    if not path.exists():
+        return
+    source = metadata.source if metadata else None
+    if path.is_dir():
+        raise UserError(f"{path}: this is a folder; name a file")
+    if source is not None and source.exists() and path.samefile(source):
+        raise UserError(f"{path}: this is the photograph that was read; it is never written onto, choose another name")
+    if not overwrite:
+        raise UserError(f"{path}: the file exists; choose another name or ask for overwriting")
