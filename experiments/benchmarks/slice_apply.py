@@ -25,12 +25,13 @@ from torch import Tensor
 from torch.nn import functional
 
 from hdr.io.atomic import write_atomically
-from hdr.ops.bilateral import slice_apply, slice_apply_strips
+from hdr.ops.bilateral import slice_apply
 from hdr.ops.guide import CurveGuide, PointwiseGuide
 
 GRID = (12, 8, 16, 16)  # coefficients, depths, rows, columns
 HIDDEN, HINGES = 16, 16
 EPSILON = 1e-4
+PIXELS_PER_STRIP = 1 << 20
 BYTES_FUSED = 24  # read and write three float32 values
 FLOP_FUSED = 430  # guide 181, coordinates and weights 27, blend 192, affine 18, division 12
 # Read and written by the separate operations: guide 102 values, coordinates 30, slice 15, affine 54, division 21.
@@ -111,18 +112,25 @@ def separate_operations(scene: Scene) -> Tensor:
     return (image / (torch.stack(rows, 1) + EPSILON)).clamp(0, 1)
 
 
-def _divide(affine: Tensor, image: Tensor) -> Tensor:
-    return torch.div(image, affine.add_(EPSILON), out=affine).clamp_(0, 1)
-
-
 def fused_pointwise(scene: Scene) -> Tensor:
     """The same step in strips: guide network inside the loops, division on the strip."""
-    return slice_apply_strips(scene.grid, scene.pointwise, scene.image, _divide, convention="corner")
+    return _in_strips(scene, scene.pointwise)
 
 
 def fused_curve(scene: Scene) -> Tensor:
     """The same with the curve guide instead of the network."""
-    return slice_apply_strips(scene.grid, scene.curve, scene.image, _divide, convention="corner")
+    return _in_strips(scene, scene.curve)
+
+
+def _in_strips(scene: Scene, guide: PointwiseGuide | CurveGuide) -> Tensor:
+    height, width = scene.image.shape[2:]
+    result = torch.empty_like(scene.image)
+    size = max(1, PIXELS_PER_STRIP // width)
+    for first in range(0, height, size):
+        rows = scene.image[:, :, first : first + size]
+        affine = slice_apply(scene.grid, guide, rows, convention="corner", row_offset=first, full_height=height)
+        torch.div(rows, affine.add_(EPSILON), out=result[:, :, first : first + size]).clamp_(0, 1)
+    return result
 
 
 def slice_only(scene: Scene) -> Tensor:

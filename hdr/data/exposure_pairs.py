@@ -34,10 +34,12 @@ class ExposureSettings:
     """The same for scenes that are meant to be dark."""
     identity_ev: Range = (-0.35, 0.6)
     """Stops off the metered exposure in those samples: taste differs, and some are slightly over-exposed."""
-    darkest: float = 0.48
+    darkest: float = 0.50
     """Least mean tone that the meter lets a target have, see :func:`hdr.ops.camera.auto_exposure`."""
     brightest: float = 0.61
     """Greatest mean tone, likewise."""
+    night_tone: Range = (0.16, 0.32)
+    """Least and greatest mean tone for night scenes whose light is not known (photographed panoramas)."""
     highlights: float = 0.015
     """Share of the picture that the meter lets reach white, likewise."""
     srgb: float = 0.6
@@ -88,6 +90,7 @@ _LIMITS: dict[str, tuple[float, float]] = {
     "identity_ev": (-12.0, 12.0),
     "darkest": (0.01, 0.99),
     "brightest": (0.01, 0.99),
+    "night_tone": (0.01, 0.99),
     "highlights": (0.0, 0.5),
     "srgb": _SHARE,
     "shoulder": (0.0, 20.0),
@@ -182,7 +185,8 @@ class ExposurePairs:
         if scene.night and scene.key_luminance is not None:
             ev = math.log2(0.18 / scene.key_luminance)
         else:
-            ev = float(auto_exposure(light[None], darkest=s.darkest, brightest=s.brightest, highlights=s.highlights)[0])
+            darkest, brightest = s.night_tone if scene.night else (s.darkest, s.brightest)
+            ev = float(auto_exposure(light[None], darkest=darkest, brightest=brightest, highlights=s.highlights)[0])
         # A curve with a shoulder lifts the middle; cameras that have one expose that much lower and gain highlights.
         shoulder = cast(float, response.shoulder)
         return ev - math.log2((1.0 + shoulder) / (1.0 + 0.25 * shoulder))

@@ -61,8 +61,8 @@ def perspective_view(
     height, width = size
     slope = 2.0 * math.tan(fov / 2.0) / max(size)
     ratio = slope * panorama.shape[-1] / (2.0 * math.pi)
-    if ratio >= 2.0:
-        panorama = _reduced(panorama, int(ratio))
+    if ratio >= 3.0:  # leaves 1.5 to 3 pixels of the panorama to a pixel of the view, which 2 x 2 rays cover
+        panorama = _reduced(panorama, int(ratio / 1.5))
     rays = 2 if ratio > 1.0 else 1
     rows, cols = height * rays, width * rays
     x = (torch.arange(cols, dtype=torch.float64) + 0.5 - cols / 2.0) * (slope / rays)
@@ -119,6 +119,7 @@ class PanoramaViews:
         groups: panoramas to use, by group name; None: all. Group names are file names without suffix and resolution.
         fov: angle of view across the longer side, degrees, drawn between these two.
         pitch: greatest angle up or down, degrees; roll: its standard deviation, degrees.
+        night: pattern (a regular expression) in the group names of places that are meant to stay dark; None: no place.
 
     Raises:
         UserError: no such folder, or no panorama in it.
@@ -134,6 +135,7 @@ class PanoramaViews:
         fov: tuple[float, float] = (45.0, 85.0),
         pitch: float = 15.0,
         roll: float = 1.5,
+        night: str | None = None,
     ) -> None:
         self.size, self.views, self.fov, self.pitch, self.roll = size, views, fov, pitch, roll
         self.paths, self.skipped = find_panoramas(root)
@@ -141,6 +143,7 @@ class PanoramaViews:
             self.paths = [path for path in self.paths if place_of(path) in groups]
         if not self.paths:
             raise UserError(f"{root}: none of the panoramas in it has one of the group names {sorted(groups or ())}")
+        self.night = re.compile(night) if night is not None else None
         self._kept: dict[Path, Tensor] = {}
 
     @property
@@ -164,7 +167,7 @@ class PanoramaViews:
             name=f"{path.stem}-{index % self.views}",
             group=place_of(path),
             family="panorama",
-            night=False,
+            night=self.night is not None and self.night.search(place_of(path)) is not None,
             key_luminance=None,
             white=np.ones(3, dtype=np.float32),
         )

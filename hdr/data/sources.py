@@ -13,7 +13,7 @@ from hdr.data.scenes import ProceduralScenes, Scene, SceneSource
 from hdr.data.splits import assign_splits
 from hdr.errors import UserError
 
-SEEDS = {"train": 0, "val": 1 << 40, "test": 1 << 41}  # first seed of each split: far apart, so they never meet
+SEEDS = {"train": 0, "val": 10_000_000, "test": 20_000_000}  # first seed of each split: far apart, so they never meet
 EVALUATION_SHARE = 4  # val and test show each panorama this many times less often than a training pass
 
 Size = int | tuple[int, int]
@@ -34,7 +34,9 @@ def procedural(
     return ProceduralScenes(count, _both(size), first=SEEDS[split], families=families)
 
 
-def panoramas(*, split: str, root: str, views: int, size: Size, ratios: Mapping[str, float]) -> SceneSource:
+def panoramas(
+    *, split: str, root: str, views: int, size: Size, ratios: Mapping[str, float], night: str | None = None
+) -> SceneSource:
     """Views of a folder's panoramas that belong to a split; all views of a place are in the same one.
 
     Raises:
@@ -46,15 +48,12 @@ def panoramas(*, split: str, root: str, views: int, size: Size, ratios: Mapping[
     if not chosen:
         raise UserError(f"dataset.root={root}: {len(places)} places are too few for a split '{split}'; add panoramas")
     count = views if split == "train" else max(1, views // EVALUATION_SHARE)
-    return PanoramaViews(root, _both(size), views=count, groups=chosen)
+    return PanoramaViews(root, _both(size), views=count, groups=chosen, night=night)
 
 
 def mixed(*, split: str, procedural: Mapping[str, Any], panoramas: Mapping[str, Any]) -> SceneSource:
     """Generated scenes and panoramas one after the other; the sampler's shuffling mixes them."""
-    parts = [dict(procedural), dict(panoramas)]
-    makers = [part.pop("_target_", None) for part in parts]
-    del makers
-    return Together([_procedural(split=split, **parts[0]), _panoramas(split=split, **parts[1])])
+    return Together([_procedural(split=split, **procedural), _panoramas(split=split, **panoramas)])
 
 
 class Together:

@@ -14,10 +14,9 @@ from hdr.engine.config import DatasetConfig, register
 
 
 @dataclass(kw_only=True)
-class ProceduralConfig(DatasetConfig):
+class ProceduralPart:
     """Scenes that the library generates from seeds; needs no files."""
 
-    _target_: str = "hdr.data.sources.procedural"
     train: int = 4096  # scenes in the split
     val: int = 64  # scenes in the split
     test: int = 128  # scenes in the split
@@ -26,23 +25,37 @@ class ProceduralConfig(DatasetConfig):
 
 
 @dataclass(kw_only=True)
-class PanoramasConfig(DatasetConfig):
+class ProceduralConfig(ProceduralPart, DatasetConfig):
+    """Generated scenes alone."""
+
+    _target_: str = "hdr.data.sources.procedural"
+
+
+@dataclass(kw_only=True)
+class PanoramasPart:
     """Perspective views of equirectangular HDR panoramas (.hdr, .exr) in a folder; split by panorama."""
 
-    _target_: str = "hdr.data.sources.panoramas"
     root: str = MISSING  # folder
     views: int = 64  # per panorama and pass; val and test take a quarter of them
     size: int = 256  # pixels, both sides
+    night: str | None = "night|moonlit"  # pattern in the names of places that are meant to stay dark; null: none is
     ratios: dict[str, float] = field(default_factory=lambda: {"train": 0.7, "val": 0.15, "test": 0.15})  # shares
 
 
 @dataclass(kw_only=True)
+class PanoramasConfig(PanoramasPart, DatasetConfig):
+    """Views of panoramas alone."""
+
+    _target_: str = "hdr.data.sources.panoramas"
+
+
+@dataclass(kw_only=True)
 class MixedConfig(DatasetConfig):
-    """Generated scenes and panoramas in turn."""
+    """Generated scenes and views of panoramas."""
 
     _target_: str = "hdr.data.sources.mixed"
-    procedural: ProceduralConfig = field(default_factory=ProceduralConfig)  # the generated part
-    panoramas: PanoramasConfig = field(default_factory=PanoramasConfig)  # the photographed part
+    procedural: ProceduralPart = field(default_factory=ProceduralPart)  # the generated part
+    panoramas: PanoramasPart = field(default_factory=PanoramasPart)  # the photographed part
 
 
 @dataclass(kw_only=True)

@@ -26,7 +26,7 @@ from hdr.engine.run import write_json
 from hdr.engine.task import EvaluationProtocol, SampleReport, Samples, Task
 from hdr.errors import UserError
 from hdr.io.atomic import write_atomically
-from hdr.metrics.statistics import bootstrap_interval
+from hdr.metrics.statistics import bootstrap_interval, gap_closed
 from hdr.progress import track
 
 log = logging.getLogger(__name__)
@@ -140,22 +140,24 @@ def tabulate(reports: Sequence[SampleReport], protocol: EvaluationProtocol, resa
 def closed_gap(tables: Tables, protocol: EvaluationProtocol) -> dict[str, dict[str, Any]]:
     """Per subset: how much of the way from the best baseline to the best oracle the model goes, by the leading metric.
 
-    0 is the baseline, 1 the oracle; negative means that the baseline is better.
+    0 is the baseline, 1 the oracle; negative means that the baseline is better. A subset where the best baseline lies
+    within the oracle's interval has no gap that could be told from chance, and is left out.
     """
     metric = protocol.metrics[0]
     sign = 1 if metric.higher_is_better else -1
     gaps = {}
     for subset, table in tables.items():
-        means = {m: row[metric.name].mean for m, row in table.items() if metric.name in row}
-        baselines = {m: v for m, v in means.items() if m in protocol.baselines}
-        oracles = {m: v for m, v in means.items() if m in protocol.oracles}
-        if MODEL not in means or not baselines or not oracles:
+        cells = {method: row[metric.name] for method, row in table.items() if metric.name in row}
+        baselines = [method for method in protocol.baselines if method in cells]
+        oracles = [method for method in protocol.oracles if method in cells]
+        if not baselines or not oracles:
             continue
-        baseline = max(baselines, key=lambda m: sign * baselines[m])
-        oracle = max(oracles, key=lambda m: sign * oracles[m])
-        gap = sign * (oracles[oracle] - baselines[baseline])
-        share = sign * (means[MODEL] - baselines[baseline]) / gap if gap > 0 else None
-        gaps[subset] = {"baseline": baseline, "oracle": oracle, "metric": metric.name, "share": share}
+        baseline = max(baselines, key=lambda method: sign * cells[method].mean)
+        oracle = max(oracles, key=lambda method: sign * cells[method].mean)
+        edge = cells[oracle].low if metric.higher_is_better else cells[oracle].high
+        if sign * (edge - cells[baseline].mean) > 0:
+            share = gap_closed(cells[MODEL].mean, cells[baseline].mean, cells[oracle].mean)
+            gaps[subset] = {"baseline": baseline, "oracle": oracle, "metric": metric.name, "share": share}
     return gaps
 
 

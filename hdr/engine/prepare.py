@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from hdr.data.manifest import Record, read_manifest
-from hdr.data.pairing import ROLES, find_photos, pair_folders
+from hdr.data.pairing import ROLES, pair_folders
 from hdr.data.prepare import PhotoDecode, prepare
 from hdr.engine.config import Plain
 from hdr.errors import UserError
+from hdr.io.files import image_files
 
 log = logging.getLogger(__name__)
 
@@ -25,9 +26,7 @@ def prepare_photos(config: Plain, output: Path) -> dict[str, Any]:
         UserError: no source, nothing in it, or (at the end, after all others are done) photos that cannot be read.
     """
     if not config["source"]:
-        raise UserError(
-            "mode=prepare needs source=<a folder of photos, a folder with input/ and target/, or a manifest>"
-        )
+        raise UserError("mode=prepare needs source=<a folder of photos or of input/ and target/, or a manifest>")
     records = records_of(Path(config["source"]))
     summary = prepare(records, output, PhotoDecode(), workers=config["trainer"]["workers"], shard=config["shard"])
     log.info("%s: %d written, %d there already", summary.index, summary.written, summary.kept)
@@ -50,8 +49,6 @@ def records_of(source: Path) -> list[Record]:
         if not report.complete:
             log.warning("%s: %s", source, report)
         return records
-    photos = find_photos(source)
-    if not photos:
-        raise UserError(f"source={source}: there is no photo in this folder")
+    photos = image_files(source, recursive=True)
     ids = [path.relative_to(source).as_posix() for path in photos]
     return [Record(id=name, paths={"input": path}, group=name) for name, path in zip(ids, photos, strict=True)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 from rich.console import Console
@@ -12,7 +13,7 @@ from hdr.engine.task import EvaluationProtocol
 
 def print_tables(result: dict[str, Any], protocol: EvaluationProtocol) -> None:
     """Print what ``mode=evaluate`` found on standard output."""
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else 120)
     console.print(f"protocol: {result['protocol']}", highlight=False, soft_wrap=True)
     for subset, table in result["tables"].items():
         shown = Table(
@@ -68,7 +69,6 @@ def _gap_lines(result: dict[str, Any]) -> list[str]:
         f"{subset}: the model closes {gap['share']:.0%} of the gap in {gap['metric']} between the best baseline "
         f"({gap['baseline']}) and the best oracle ({gap['oracle']})"
         for subset, gap in result["closed_gap"].items()
-        if gap["share"] is not None
     ]
 
 

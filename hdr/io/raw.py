@@ -67,12 +67,15 @@ def read_raw(path: Path, *, half_size: bool) -> Decoded:
 def white_balance(
     camera: Sequence[float], daylight: Sequence[float]
 ) -> tuple[list[float], Literal["camera", "daylight", "unity"]]:
-    """Multipliers of R, G, B and their origin: the first that are all finite and above zero."""
-    candidates: tuple[tuple[Literal["camera", "daylight"], Sequence[float]], ...]
-    candidates = (("camera", camera), ("daylight", daylight))
-    for source, multipliers in candidates:
-        if all(math.isfinite(value) and value > 0 for value in multipliers[:3]):
-            return [float(value) for value in multipliers[:3]], source
+    """Multipliers of R, G, B and their origin: the first that are all finite and above zero.
+
+    LibRaw gives daylight as 1, 1, 1 when it has no matrix to compute it from.
+    """
+    shot, sun = ([float(value) for value in multipliers[:3]] for multipliers in (camera, daylight))
+    if all(math.isfinite(value) and value > 0 for value in shot):
+        return shot, "camera"
+    if all(math.isfinite(value) and value > 0 for value in sun) and len(set(sun)) > 1:
+        return sun, "daylight"
     return [1.0, 1.0, 1.0], "unity"
 
 

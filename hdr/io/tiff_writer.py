@@ -102,4 +102,4 @@ def _encode(strip: NDArray, order: str) -> bytes:
         differences = imagecodecs.delta_encode(np.ascontiguousarray(strip), axis=-2)
         if order == ">":
             differences = differences.astype(differences.dtype.newbyteorder(">"))
-    return bytes(imagecodecs.zlib_encode(differences.tobytes(), level=6))
+    return bytes(imagecodecs.deflate_encode(differences.tobytes(), level=4))

@@ -15,16 +15,15 @@ import torch
 from torch import Tensor
 
 from hdr.ops import _bilateral_kernels as kernels
+from hdr.ops._bilateral_kernels import Floats, GuideWeights, Ints
 from hdr.ops._bilateral_lookup import Lookup
-from hdr.ops._guide_kernels import CURVE_GUIDE, POINTWISE_GUIDE, TENSOR_GUIDE, Floats, Ints
 from hdr.ops.guide import CurveGuide, PointwiseGuide
 
 _PIXELS_PER_CALL = 1 << 16
 _GRADIENT_PARTS = 32  # fixed, so that sums are formed in the same order whatever the number of threads
 
-GuideWeights = tuple[int, Floats, Floats, Floats]
 _NO_WEIGHTS: GuideWeights = (
-    TENSOR_GUIDE,
+    kernels.TENSOR_GUIDE,
     np.zeros((0, 2), np.float32),
     np.zeros((0, 0, 2), np.float32),
     np.zeros(2, np.float32),
@@ -39,11 +38,11 @@ def forward(grid: Tensor, guide: Tensor | PointwiseGuide | CurveGuide, image: Te
         guide_array, weights = _array(guide), _NO_WEIGHTS
     else:
         guide_array, weights = np.zeros((0, 1, 0, 0), np.float32), _pack(guide)
-    arrays = _depth_last(grid), grid.shape[2], guide_array, _array(image), out.numpy(), weights
-    rest = *_coordinates(lookup, grid, height, width), lookup.has_offset
+    shared = _depth_last(grid), guide_array, _array(image), out.numpy(), weights, _prepare(lookup, grid, height, width)
     size = max(1, _PIXELS_PER_CALL // width)
     parts = [(item, first, min(first + size, height)) for item in range(batch) for first in range(0, height, size)]
-    _run(lambda part: kernels.forward_rows(*arrays, *rest, *parts[part]), len(parts))
+    loop = kernels.forward_loop()
+    _run(lambda part: loop(*shared, *parts[part]), len(parts))
     return out
 
 
@@ -56,17 +55,14 @@ def backward(
     parts_per_item = max(1, min(height, _GRADIENT_PARTS // batch))
     bounds = [height * part // parts_per_item for part in range(parts_per_item + 1)]
     parts = [(item, bounds[part], bounds[part + 1]) for item in range(batch) for part in range(parts_per_item)]
-    nothing = np.zeros((0, 0, 0, 0), np.float32)
+    unwanted = np.zeros((0, 0, 0, 0), np.float32)
     grad_grid = np.zeros((len(parts), *(packed.shape[1:] if needed[0] else (0, 0, 0))), np.float32)
-    grad_guide = np.empty(guide.shape, np.float32) if needed[1] else nothing
-    grad_image = np.empty(image.shape, np.float32) if needed[2] else nothing
-    arrays = packed, grid.shape[2], _array(guide), _array(image), _array(grad_out)
-    rest = *_coordinates(lookup, grid, height, width), lookup.has_offset
-
-    _run(
-        lambda part: kernels.backward_rows(*arrays, grad_grid[part], grad_guide, grad_image, *rest, *parts[part]),
-        len(parts),
-    )
+    grad_guide = np.empty(guide.shape, np.float32) if needed[1] else unwanted
+    grad_image = np.empty(image.shape, np.float32) if needed[2] else unwanted
+    inputs = packed, _array(guide), _array(image), _array(grad_out)
+    prepared = _prepare(lookup, grid, height, width)
+    loop = kernels.backward_loop()
+    _run(lambda part: loop(*inputs, grad_grid[part], grad_guide, grad_image, prepared, *parts[part]), len(parts))
     return (
         _depth_first(grad_grid.reshape(batch, parts_per_item, *packed.shape[1:]).sum(1), grid) if needed[0] else None,
         torch.from_numpy(grad_guide) if needed[1] else None,
@@ -86,13 +82,13 @@ def _run(work: Callable[[int], None], parts: int) -> None:
 
 
 def _array(tensor: Tensor) -> Floats:
-    array: Floats = tensor.detach().contiguous().numpy()
+    array: Floats = tensor.detach().numpy()
     return array
 
 
 def _depth_last(grid: Tensor) -> Floats:
     """(N, C, D, Gh, Gw) as (N, Gh, Gw, C * (D + 1)) with a zero after the last depth."""
-    return _array(torch.nn.functional.pad(grid.detach().permute(0, 3, 4, 1, 2), (0, 1)).flatten(3))
+    return _array(torch.nn.functional.pad(grid.detach().permute(0, 3, 4, 1, 2), (0, 1)).flatten(3).contiguous())
 
 
 def _depth_first(packed: Floats, grid: Tensor) -> Tensor:
@@ -100,23 +96,25 @@ def _depth_first(packed: Floats, grid: Tensor) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(unpacked.transpose(0, 3, 4, 1, 2)))
 
 
-def _coordinates(
-    lookup: Lookup, grid: Tensor, height: int, width: int
-) -> tuple[tuple[Ints, Floats], tuple[Ints, Ints, Floats], tuple[np.float32, np.float32]]:
-    """Per row: cell and fraction. Per column: where runs start and end, cell, fraction. Guide to depth."""
+def _prepare(lookup: Lookup, grid: Tensor, height: int, width: int) -> kernels.Lookup:
     depths, grid_height, grid_width = grid.shape[2:]
     row_cell, row_fraction = _axis(*lookup.rows(grid_height, height))
     column_cell, column_fraction = _axis(*lookup.columns(grid_width, width))
-    starts = [0]
+    runs = [0]
     for edge in (*(np.flatnonzero(np.diff(column_cell)) + 1).tolist(), width):
-        while edge - starts[-1] > kernels.BLOCK:
-            starts.append(starts[-1] + kernels.BLOCK)
-        starts.append(edge)
-    scale, offset = lookup.depth(depths)
+        runs.extend(range(runs[-1] + kernels.BLOCK, edge, kernels.BLOCK))
+        runs.append(edge)
+    scale, offset = (np.float32(value) for value in lookup.depth(depths))
     return (
-        (row_cell, row_fraction),
-        (np.asarray(starts, np.int32), column_cell, column_fraction),
-        (np.float32(scale), np.float32(offset)),
+        depths,
+        lookup.has_offset,
+        row_cell,
+        row_fraction,
+        np.asarray(runs, np.int32),
+        column_cell,
+        column_fraction,
+        scale,
+        offset,
     )
 
 
@@ -125,15 +123,16 @@ def _axis(cell: Tensor, fraction: Tensor) -> tuple[Ints, Floats]:
 
 
 def _pack(guide: PointwiseGuide | CurveGuide) -> GuideWeights:
-    """The layout that ``_guide_kernels`` describes."""
+    """The layout that ``_bilateral_kernels`` describes."""
     if isinstance(guide, PointwiseGuide):
-        kind, tail_bias = POINTWISE_GUIDE, guide.b2
+        kind, tail_bias = kernels.POINTWISE_GUIDE, guide.b2
         units = torch.cat([guide.w1, guide.b1[:, None], guide.w2[:, None]], 1)
         hinges = torch.zeros((len(units), 0, 2))
     else:
-        kind, tail_bias = CURVE_GUIDE, guide.mix_bias
+        kind, tail_bias = kernels.CURVE_GUIDE, guide.mix_bias
         units = torch.cat([guide.matrix, guide.bias[:, None], guide.mix[:, None]], 1)
         hinges = torch.stack([guide.shifts, guide.slopes], -1)
     factor = 2.0 if isinstance(guide, PointwiseGuide) and guide.activation == "tanh" else 1.0
     tail = torch.stack([tail_bias.detach().reshape(()).float(), torch.tensor(factor)])
-    return kind, _array(units.float()), _array(hinges.float()), _array(tail)
+    arrays = [_array(tensor.float().contiguous()) for tensor in (units, hinges, tail)]
+    return kind, arrays[0], arrays[1], arrays[2]

@@ -17,7 +17,7 @@ guide values 0 and 1, as ``grid_sample(align_corners=True)`` has it; an axis of 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, cast
 
 import torch
@@ -30,7 +30,7 @@ from hdr.ops._bilateral_lookup import Convention, Lookup
 from hdr.ops.guide import CurveGuide, PointwiseGuide
 
 GuideFunction = Callable[[Tensor], Tensor]
-_PIXELS_PER_STRIP = 1 << 21
+_PIXELS_PER_STRIP = 1 << 19
 
 
 def slice_grid(
@@ -112,50 +112,6 @@ def slice_apply(
     return result.to(kind)
 
 
-def slice_apply_strips(
-    grid: Tensor,
-    guide: Tensor | GuideFunction,
-    image: Tensor,
-    finish: Callable[[Tensor, Tensor], Tensor],
-    *,
-    convention: Convention = "centred",
-    has_offset: bool = True,
-) -> Tensor:
-    """``finish(slice_apply(...), image)`` for inference, a strip of rows at a time.
-
-    Memory beyond input and result is bounded by one strip, which also stays in the processor's cache between the
-    steps. Callers that cannot hold the picture itself stream it through ``slice_apply`` with ``row_offset``.
-
-    Args:
-        finish: from the affine result (N, O, h, W) and the image (N, I, h, W) of a strip to (N, any, h, W); must look
-            at one pixel at a time. May change its first argument in place.
-        The rest as in ``slice_apply``.
-
-    Raises:
-        ValueError: as ``slice_apply``.
-    """
-    height = image.shape[2]
-    result: Tensor | None = None
-    with torch.no_grad():
-        for first, end in _strips(image):
-            rows = image[:, :, first:end]
-            affine = slice_apply(
-                grid,
-                guide[:, :, first:end] if isinstance(guide, Tensor) else guide,
-                rows,
-                convention=convention,
-                has_offset=has_offset,
-                row_offset=first,
-                full_height=height,
-            )
-            finished = finish(affine, rows)
-            if result is None:
-                result = finished.new_empty((*finished.shape[:2], height, finished.shape[3]))
-            result[:, :, first:end] = finished
-    assert result is not None
-    return result
-
-
 def slice_apply_atlas(
     grid: Tensor, guide: Tensor, image: Tensor, *, convention: Convention = "centred", has_offset: bool = True
 ) -> Tensor:
@@ -230,12 +186,15 @@ def _apply_function(grid: Tensor, guide: GuideFunction, image: Tensor, lookup: L
     if isinstance(guide, PointwiseGuide | CurveGuide) and loops is not _bilateral_torch:
         fused: Tensor = loops.forward(grid, guide, image.to(work), lookup)
         return fused.to(kind)
-    result = image.new_empty((image.shape[0], lookup.outputs, *image.shape[2:]), dtype=kind)
-    for first, end in _strips(image):
-        rows = image[:, :, first:end]
+    batch, _, height, width = image.shape
+    result = image.new_empty((batch, lookup.outputs, height, width), dtype=kind)
+    size = max(1, _PIXELS_PER_STRIP // (batch * width))
+    for first in range(0, height, size):
+        rows = image[:, :, first : first + size]
         values = guide(rows)
         _check_guide(values, rows)
-        result[:, :, first:end] = loops.forward(grid, values.to(work), rows.to(work), lookup.portion(first))
+        part = loops.forward(grid, values.to(work), rows.to(work), lookup.portion(first))
+        result[:, :, first : first + size] = part
     return result
 
 
@@ -248,12 +207,6 @@ def _exported_axis(convention: Convention, cells: int, count: int, like: Tensor)
         last = position[-1]
         position = (cells - 1) * torch.where(last > 0, position / last.clamp(min=1), 0.5)
     return position.clamp(0, cells - 1)
-
-
-def _strips(image: Tensor) -> Iterator[tuple[int, int]]:
-    batch, _, height, width = image.shape
-    size = max(1, _PIXELS_PER_STRIP // (batch * width))
-    return ((first, min(first + size, height)) for first in range(0, height, size))
 
 
 def _types(*tensors: Tensor) -> tuple[torch.dtype, torch.dtype]:

@@ -26,7 +26,7 @@ def expose(linear: Tensor, ev: Tensor | float) -> Tensor:
 
 
 def auto_exposure(
-    linear: Tensor, *, darkest: float = 0.48, brightest: float = 0.61, highlights: float = 0.015
+    linear: Tensor, *, darkest: float = 0.50, brightest: float = 0.61, highlights: float = 0.015
 ) -> Tensor:
     """The exposure that a careful photographer, or a retoucher, would give: stops (N,) for :func:`expose`.
 

@@ -59,7 +59,7 @@ def test_light_differs_by_the_stops_that_the_sample_names(index: int) -> None:
     assert -4.0 <= sample["ev"] <= -0.5
     target, given = sample["target"].double().numpy(), sample["input"].double().numpy()
     expected = to_display(to_linear(target) * 2.0 ** sample["ev"])
-    inside = target < 1
+    inside = target < 0.9999  # sRGB of 1.0 in float32 is one rounding step below
     assert inside.mean() > 0.5
     assert np.abs(given - expected)[inside].max() <= 0.5 / 255 + 1e-5
     np.testing.assert_allclose(given * 255, np.rint(given * 255), atol=1e-4)

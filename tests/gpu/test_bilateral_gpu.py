@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from hdr.ops import _bilateral_torch
-from hdr.ops.bilateral import Convention, slice_apply, slice_apply_atlas, slice_apply_strips, slice_grid
+from hdr.ops.bilateral import Convention, slice_apply, slice_apply_atlas, slice_grid
 from hdr.ops.guide import CurveGuide, PointwiseGuide
 from tests.ops.test_bilateral import CONVENTIONS, random_inputs, relative_difference
 from tests.ops.test_guide import curve_weights, pointwise_weights
@@ -50,7 +50,7 @@ def test_not_a_number_in_the_guide_stays_alone() -> None:
     assert torch.equal(found, expected)
 
 
-def test_guides_strips_and_the_exported_form() -> None:
+def test_guides_and_the_exported_form() -> None:
     grid, _, image = (tensor.cuda() for tensor in random_inputs())
     grid *= 0.1
     for guide in (
@@ -60,8 +60,6 @@ def test_guides_strips_and_the_exported_form() -> None:
         expected = slice_apply(grid, guide(image), image)
         assert torch.allclose(slice_apply(grid, guide, image), expected, atol=1e-6)
         assert torch.allclose(slice_apply_atlas(grid, guide(image), image), expected, atol=1e-5)
-        doubled = slice_apply_strips(grid, guide, image, lambda affine, rows: 2 * affine + rows)
-        assert torch.allclose(doubled, 2 * expected + image, atol=1e-5)
 
 
 def test_memory_is_bounded_by_a_portion() -> None:

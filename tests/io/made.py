@@ -88,16 +88,19 @@ def p3_profile() -> bytes:
 
 
 def cmyk_profile() -> bytes:
-    """The smallest CMYK profile: a two-point 8 bit table from ink to CIELAB (ICC.1:2022, lut8Type, 10.11)."""
+    """The smallest CMYK profile: a two-point 8 bit table from ink to CIELAB (ICC.1:2022, lut8Type, 10.11).
+
+    Its paper is cream and its black is a dark grey: relative colorimetric with black point compensation hides both.
+    """
     inks = np.stack(np.meshgrid(*[[0.0, 1.0]] * 4, indexing="ij"), axis=-1).reshape(-1, 4)
     light = (1 - inks[:, :3]) * (1 - inks[:, 3:])  # of R, G, B
-    lightness = 100 * (light @ [0.21, 0.72, 0.07]) ** (1 / 3)
+    lightness = 15 + 85 * (light @ [0.21, 0.72, 0.07]) ** (1 / 3)
     lab = np.stack((lightness, 80 * (light[:, 0] - light[:, 1]), 80 * (light[:, 1] - light[:, 2])), axis=-1)
     table = np.rint(np.stack((lab[:, 0] * 2.55, lab[:, 1] + 128, lab[:, 2] + 128), axis=-1)).clip(0, 255)
     ramp = bytes(range(256))
     matrix = struct.pack(">9i", *(np.eye(3).ravel() * 65536).astype(int))
     lut = b"mft1\0\0\0\0" + bytes([4, 3, 2, 0]) + matrix + ramp * 4 + table.astype(np.uint8).tobytes() + ramp * 3
-    white = b"XYZ \0\0\0\0" + struct.pack(">3i", 63190, 65536, 54061)
+    white = b"XYZ \0\0\0\0" + struct.pack(">3i", 57000, 58000, 38000)
     name = b"desc\0\0\0\0" + struct.pack(">I", 9) + b"two inks\0" + bytes(78)
     tags = {b"desc": name, b"wtpt": white, b"A2B0": lut, b"A2B1": lut}
     offset, table_of_tags, heap = 128 + 4 + 12 * len(tags), struct.pack(">I", len(tags)), b""
@@ -107,7 +110,7 @@ def cmyk_profile() -> bytes:
         heap += content
     header = bytearray(128)
     header[8:12] = bytes([2, 0x40, 0, 0])
-    header[12:24] = b"prtrCMYKLab "
+    header[12:24] = b"spacCMYKLab "  # a colour space: of a printer, black is looked up in the inverse tables
     header[36:40] = b"acsp"
     header[68:80] = struct.pack(">3i", 63190, 65536, 54061)
     header[:4] = struct.pack(">I", offset + len(heap))

@@ -171,8 +171,10 @@ def test_cmyk_with_and_without_profile(tmp_path: Path) -> None:
     image.save(tmp_path / "inks.tif", icc_profile=cmyk_profile())
     photo = read_image(tmp_path / "inks.tif")
     assert photo.metadata.profile == "two inks"
-    difference = np.rint(photo.pixels.numpy().transpose(1, 2, 0) * 255) - by_pillow(image, cmyk_profile())
-    assert np.abs(difference).max() <= 1
+    found = photo.pixels.numpy().transpose(1, 2, 0)
+    assert np.abs(np.rint(found * 255) - by_pillow(image, cmyk_profile())).max() <= 1
+    assert found[0, 0].min() > 0.99, "paper is white, although it is cream"
+    assert found[-1, -1].max() < 0.01, "full ink is black, although it is grey"
 
 
 def test_cmyk_jpeg_of_photoshop_is_not_inverted(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from PIL import Image
+from PIL import ExifTags, Image
 
 from hdr.io import exif
 from tests.io.made import exif_block
@@ -20,6 +20,7 @@ def test_the_made_block_reads_as_pillow_reads_it(order: str) -> None:
     block = exif_block(order)
     theirs = by_pillow(block)
     assert (theirs[0x010F], theirs[0x0112]) == ("Acme", 6)
+    assert 0x0201 in theirs.get_ifd(ExifTags.IFD.IFD1)
     directories = exif.read_directories(block)
     assert exif.orientation(directories, order) == 6
     assert exif.facts(directories, order) == {
@@ -42,7 +43,7 @@ def test_editing_changes_only_what_it_says(order: str, thumbnail: bytes) -> None
     assert theirs[0x0112] == 1
     assert (inner[0xA001], inner[0xA002], inner[0xA003]) == (1, 70000, 33)
     assert theirs.get_ifd(0xA005)[1] == "R98"
-    assert theirs.get_ifd(0x201) == {}
+    assert theirs.get_ifd(ExifTags.IFD.IFD1) == {}
     assert b"thumb" not in after
     note = b"maker note, position-dependent "
     assert after.index(note) == before.index(note)
@@ -100,3 +101,11 @@ def test_directories_that_point_at_themselves_end() -> None:
     block = bytearray(exif_block())
     block[8 + 2 + 24 + 8] = 8  # the pointer to the Exif directory now points to IFD0
     exif.read_directories(bytes(block))
+
+
+def test_a_thumbnail_that_claims_the_rest_of_the_block_is_not_believed() -> None:
+    block = bytearray(exif_block())
+    entry = 260 + 2  # offset of the thumbnail, first field of IFD1
+    block[entry + 8 : entry + 12] = bytes((8, 0, 0, 0))
+    after = exif.edit(bytes(block), width=1, height=1, now_srgb=False)
+    assert exif.facts(exif.read_directories(after), "<")["make"] == "Acme"

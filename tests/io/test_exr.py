@@ -74,6 +74,17 @@ def test_aces_photograph_keeps_its_neutral(shared_data: Path) -> None:
     assert np.abs(found - stored).max() > 0.1, "colours do change"
 
 
+def test_adopted_neutral_and_chromaticities_of_the_header(tmp_path: Path) -> None:
+    """A pixel of the adopted neutral's chromaticity turns grey, of the same luminance."""
+    neutral = np.array([0.3457 / 0.3585, 1.0, (1 - 0.3457 - 0.3585) / 0.3585])  # XYZ of D50
+    planes = {name: np.full((2, 2), value, np.float32) for name, value in zip("RGB", neutral, strict=True)}
+    xyz = (1.0, 0.0, 0.0, 1.0, 0.0, 0.0, 1 / 3, 1 / 3)
+    make(tmp_path / "x.exr", planes, chromaticities=xyz, adoptedNeutral=np.array([0.3457, 0.3585], np.float32))
+    assert (read_image(tmp_path / "x.exr").pixels - 1).abs().max() < 1e-4
+    make(tmp_path / "y.exr", planes, chromaticities=xyz)
+    assert (read_image(tmp_path / "y.exr").pixels - 1).abs().max() > 0.1
+
+
 def test_exposure_attributes(shared_data: Path) -> None:
     metadata = read_image(shared_data / "hdr-openexr" / "Carrots.exr").metadata
     assert (metadata.exposure_time, metadata.aperture, metadata.iso) == (0.625, 8, 100)

@@ -42,10 +42,10 @@ def test_known_colours_come_back(tmp_path: Path, black: int, white: int, half_si
 
 
 def test_one_is_saturation_and_nothing_is_brightened(tmp_path: Path) -> None:
-    for level in (0.02, 0.3):
+    for level in (0.02, 0.3, 0.9):
         write_dng(tmp_path / "flat.dng", np.full((32, 32, 3), level), black=600, white=15000)
         found = read_image(tmp_path / "flat.dng").pixels
-        assert (found - level).abs().max() < 1e-3, "the brightest pixel of a dark picture stays dark"
+        assert (found - level).abs().max() < 1e-3, "the brightest pixel is not made white"
     write_dng(tmp_path / "burnt.dng", np.full((32, 32, 3), 50.0), black=600, white=15000)
     assert (read_image(tmp_path / "burnt.dng").pixels - 1).abs().max() < 1e-3
 
@@ -96,6 +96,7 @@ def test_white_balance_falls_back_to_daylight_and_then_to_none(tmp_path: Path) -
     bare = read_image(tmp_path / "none.dng")
     assert bare.metadata.sensor is not None
     assert bare.metadata.sensor.white_balance == (1, 1, 1)
+    assert bare.metadata.sensor.white_balance_source == "unity"
     assert bare.pixels.mean(dim=(1, 2)).tolist() == pytest.approx([0.125, 0.25, 0.175], abs=2e-3), (
         "as the sensor saw it"
     )

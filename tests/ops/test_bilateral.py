@@ -12,7 +12,7 @@ from torch.nn import functional
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from hdr.ops import _bilateral_torch
-from hdr.ops.bilateral import Convention, slice_apply, slice_apply_strips, slice_grid
+from hdr.ops.bilateral import Convention, slice_apply, slice_grid
 from tests.ops import bilateral_oracle
 
 CONVENTIONS: tuple[Convention, ...] = ("centred", "corner")
@@ -299,18 +299,6 @@ def test_inside_a_compiled_function() -> None:
     gradients = [torch.autograd.grad(out.square().sum(), tensors) for out in (found, expected)]
     for one, other in zip(*gradients, strict=True):
         assert relative_difference(one, other) < 1e-5
-
-
-def test_strips_with_a_last_step(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hdr.ops.bilateral._PIXELS_PER_STRIP", 310)
-    grid, guide, image = random_inputs()
-
-    def finish(affine: Tensor, rows: Tensor) -> Tensor:
-        return torch.cat([affine.mul_(2), rows[:, :1]], 1)
-
-    found = slice_apply_strips(grid, guide.requires_grad_(), image, finish)
-    assert not found.requires_grad
-    assert torch.equal(found, finish(slice_apply(grid, guide.detach(), image), image))
 
 
 @pytest.mark.parametrize(

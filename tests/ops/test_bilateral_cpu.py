@@ -69,18 +69,18 @@ def test_workers_may_fork_after_a_call() -> None:
 def test_loops_compile_where_no_cache_folder_can_be_written(monkeypatch: pytest.MonkeyPatch) -> None:
     from numba.core import caching
 
-    from hdr.ops._guide_kernels import compiled
+    from hdr.ops._bilateral_kernels import compiled
 
     def double(value: float) -> float:
         return 2 * value
 
-    assert compiled(double)(1.5) == 3
-    assert compiled(double)._cache.cache_path
+    assert compiled()(double)(1.5) == 3
+    assert compiled()(double)._cache.cache_path
     monkeypatch.setattr(caching.CodeLibraryCacheImpl, "_locator_classes", [])
     monkeypatch.setattr(caching.CompileResultCacheImpl, "_locator_classes", [])
     with pytest.raises(RuntimeError, match="no locator"):
         caching.FunctionCache(double)
-    assert compiled(double)(1.5) == 3
+    assert compiled()(double)(1.5) == 3
 
 
 def test_importing_the_op_does_not_load_the_compiler() -> None:
