@@ -25,6 +25,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from hdr.io.atomic import write_atomically
+from hdr.ops import _bilateral_torch
+from hdr.ops._bilateral_lookup import Lookup
 from hdr.ops.bilateral import slice_apply
 from hdr.ops.guide import CurveGuide, PointwiseGuide
 
@@ -138,6 +140,13 @@ def slice_only(scene: Scene) -> Tensor:
     return slice_apply(scene.grid, scene.pointwise, scene.image, convention="corner")
 
 
+def portable(scene: Scene) -> Tensor:
+    """The same step in the form that serves other devices and precisions than float32 on the CPU."""
+    lookup = Lookup("corner", 3, True, 0, scene.image.shape[2])
+    affine = _bilateral_torch.forward(scene.grid, scene.pointwise(scene.image), scene.image, lookup)
+    return torch.div(scene.image, affine.add_(EPSILON), out=affine).clamp_(0, 1)
+
+
 def separate_training(scene: Scene) -> Tensor:
     """Guide, slice, affine and division by separate operations, forwards and backwards to grid and guide weights."""
     return _with_gradient(scene, separate_operations)
@@ -168,10 +177,11 @@ FORMS: dict[str, tuple[str, Callable[[Scene], Tensor]]] = {
     "fused, guide network": ("separate operations", fused_pointwise),
     "fused, curve guide": ("separate operations", fused_curve),
     "slice and apply only": ("separate operations", slice_only),
+    "portable form": ("separate operations", portable),
     "training, separate": ("training, separate", separate_training),
     "training, fused": ("training, separate", fused_training),
 }
-SAME_RESULT = ("fused, guide network", "training, fused")
+SAME_RESULT = ("fused, guide network", "portable form", "training, fused")
 
 
 def measure(megapixels: float, device: str, repetitions: int, memory: bool) -> list[Measurement]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import logging
 import warnings
@@ -39,7 +41,7 @@ def export_onnx(
     dynamic: Mapping[str, Mapping[int, str]],
     checks: Sequence[Mapping[str, torch.Tensor]],
     tolerance: float,
-    opset: int = 17,
+    opset: int,
     overwrite: bool = False,
     reference: Callable[..., Any] | None = None,
 ) -> dict[str, Any]:
@@ -53,7 +55,7 @@ def export_onnx(
         dynamic: input or output name -> axis -> symbol.
         checks: further inputs, of other sizes, on which both are compared.
         tolerance: largest absolute difference allowed.
-        opset: of the default ONNX domain.
+        opset: of the default ONNX domain; from 18 on written by torch's present exporter, below by its older one.
         overwrite: replace an existing file.
         reference: what to compare with; the module itself if None.
 
@@ -72,8 +74,8 @@ def export_onnx(
     if path.exists() and not overwrite:
         raise UserError(f"{path} already exists; give overwrite=true to replace it, or another output=")
     with write_atomically(path) as temporary:
-        with warnings.catch_warnings():
-            # the tracing exporter is the one that can write opset 17; torch announces its retirement at every call
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            # below opset 18 only the tracing exporter writes; torch announces its retirement at every call
             warnings.simplefilter("ignore")
             torch.onnx.export(
                 module,
@@ -83,7 +85,7 @@ def export_onnx(
                 output_names=list(outputs),
                 dynamic_axes={name: dict(axes) for name, axes in dynamic.items()},
                 opset_version=opset,
-                dynamo=False,
+                dynamo=opset >= 18,
             )
         onnx.checker.check_model(onnx.load(str(temporary)))
         session = onnxruntime.InferenceSession(str(temporary), providers=["CPUExecutionProvider"])

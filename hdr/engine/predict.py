@@ -41,7 +41,7 @@ def predict(task: Task, networks: dict[str, nn.Module], output: Path) -> dict[st
                 failed.append({"file": str(path), "reason": str(error)})
                 log.warning("%s", error)
             except Exception as error:  # a defect of ours on one file must not cost the user the others
-                failed.append({"file": str(path), "reason": f"{type(error).__name__}: {error}"})
+                failed.append({"file": str(path), "reason": f"{path}: {type(error).__name__}: {error}"})
                 log.error("%s: %s", path, traceback.format_exc())
             bar.advance()
     summary = {"done": done, "failed": failed}

@@ -19,6 +19,7 @@ from hdr.io.metadata import Metadata
 from hdr.io.samples import check_size
 
 _HEADER_LIMIT = 65536
+_SMALLEST = 2.0**-106  # pixels below are black; common encoders stop at 1e-32, a little lower but off the grid
 _LARGEST = 255 * 2.0**119  # mantissa 255 under the exponent byte 255
 _XYZ = (1.0, 0.0, 0.0, 1.0, 0.0, 0.0, 1 / 3, 1 / 3)
 
@@ -70,12 +71,12 @@ def quantise_rgbe(samples: NDArray[np.float32]) -> NDArray[np.float32]:
     The encoder cuts mantissas off; of values on the grid it has nothing to cut.
     """
     positive = np.maximum(samples, 0)
+    positive = np.where(positive.max(axis=2, keepdims=True) >= _SMALLEST, positive, np.float32(0))
     largest = positive.max(axis=2, keepdims=True)
     mantissa, exponent = np.frexp(largest)
     exponent += mantissa >= np.float32(255.5 / 256)  # rounds up to a mantissa of 256, which has no room
     step = np.ldexp(np.float32(1), exponent - 8)
-    quantised = np.rint(positive / step) * step
-    return np.where(largest >= 1e-32, quantised, 0).astype(np.float32)
+    return np.rint(positive / step) * step
 
 
 def _upright(samples: NDArray, major: str, minor: str) -> NDArray:

@@ -127,7 +127,7 @@ def slice_apply_atlas(
     _check_guide(guide, image)
     depths, grid_height, grid_width = grid.shape[2:]
     inputs, height, width = image.shape[1:]
-    atlas = grid.permute(0, 1, 3, 2, 4).reshape(grid.shape[0], grid.shape[1], grid_height, depths * grid_width)
+    atlas = grid.permute(0, 1, 3, 2, 4).flatten(-2)
     x = _exported_axis(convention, grid_width, width, guide)
     y = _exported_axis(convention, grid_height, height, guide)[:, None]
     scale, offset = lookup.depth(depths)

@@ -117,7 +117,7 @@ class UpeConfig(RunConfig):
     format: str | None = None  # predict: suffix of the results (jpg, png, tif, webp); null: the input's, tif for RAW
     bits: int | None = None  # predict: 8 or 16; null: the input's
     weights: str | None = None  # mode=import: a file with published weights
-    flavour: str = "official"  # mode=import: official or seed, whose names the file has
+    flavour: str = "official"  # mode=import: official, seed or creo, whose names the file has
 
 
 register("model", upe_enhancer=EnhancerConfig)

@@ -26,6 +26,8 @@ from tasks.upe.model import Enhancer
 
 log = logging.getLogger(__name__)
 
+OPSET = 17  # what phone and NPU toolchains accept today
+
 
 class Upe(Task):
     """Deep illumination estimation (Wang et al. 2019) on bilateral learning (Gharbi et al. 2017)."""
@@ -90,13 +92,14 @@ class Upe(Task):
         example = torch.rand(1, 3, 256, 384, generator=torch.Generator().manual_seed(0))
         others = [example[:, :, :171, :301].contiguous(), example.repeat(2, 1, 3, 2)]
         result = export_onnx(
-            model.export_form(self.config["strength"]),
+            model.export_form(self.config["strength"], opset=OPSET),
             output / "upe.onnx",
             inputs={"display": example},
             outputs=["result"],
             dynamic={name: {0: "batch", 2: "height", 3: "width"} for name in ("display", "result")},
             checks=[{"display": other} for other in others],
             tolerance=1e-5,
+            opset=OPSET,
             overwrite=self.config["overwrite"],
             reference=lambda display: model(display, self.config["strength"]).output,
         )

@@ -53,7 +53,7 @@ def nearest(values: np.ndarray) -> np.ndarray:
     out = np.zeros(values.shape)
     for index in np.ndindex(values.shape[:2]):
         pixel = np.maximum(values[index].astype(np.float64), 0)
-        if pixel.max() < 1e-32:
+        if pixel.max() < 2.0**-106:
             continue
         exponent = int(np.ceil(np.log2(pixel.max()))) - 1
         while np.round(pixel.max() / 2.0 ** (exponent - 8)) > 255:
@@ -66,7 +66,7 @@ def nearest(values: np.ndarray) -> np.ndarray:
     arrays.arrays(
         np.float32,
         arrays.array_shapes(min_dims=2, max_dims=2, max_side=5).map(lambda shape: (*shape, 3)),
-        elements=st.floats(-1, 2.0**60, width=32) | st.floats(0, 2, width=32),
+        elements=st.floats(-1, 2.0**60, width=32) | st.floats(0, 2, width=32) | st.floats(0, 2.0**-100, width=32),
     )
 )
 def test_quantisation_is_to_the_nearest_and_settles(values: np.ndarray) -> None:
