@@ -33,7 +33,7 @@ from hdr.ops.guide import CurveGuide, PointwiseGuide
 GRID = (12, 8, 16, 16)  # coefficients, depths, rows, columns
 HIDDEN, HINGES = 16, 16
 EPSILON = 1e-4
-PIXELS_PER_STRIP = 1 << 20
+PIXELS_PER_STRIP = 1 << 21
 BYTES_FUSED = 24  # read and write three float32 values
 FLOP_FUSED = 430  # guide 181, coordinates and weights 27, blend 192, affine 18, division 12
 # Read and written by the separate operations: guide 102 values, coordinates 30, slice 15, affine 54, division 21.

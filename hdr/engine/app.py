@@ -92,6 +92,7 @@ def dispatch(config: Plain, folder: Path) -> Any:
     from hdr.engine import modes
 
     mode = config["mode"]
+    folder.mkdir(parents=True, exist_ok=True)
     if mode in MODES:
         return getattr(modes, mode)(config, folder)
     return modes.other(config, folder)

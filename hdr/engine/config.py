@@ -144,7 +144,8 @@ class EvaluationConfig:
     split: str = "test"  # train, val or test
     samples: int | None = None  # at most so many, evenly spread over the split; null: all
     baselines: bool = True  # also score the baselines and oracles
-    fit_samples: int = 64  # training samples on which constant baselines are fitted
+    fit_samples: int = 64  # training samples on which the constants of baselines are chosen
+    constants: str | None = None  # results.json of another evaluation, whose constants hold; null: choose them now
     resamples: int = 2000  # bootstrap resamples for the intervals
     panels: int = 3  # rows of best, median and worst cases in the picture
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import logging
 import resource
 import statistics
@@ -19,6 +20,7 @@ from torch.utils.data import DataLoader
 
 from hdr.data.loader import SampleKey, SeededDataset
 from hdr.data.subset import spread
+from hdr.engine.config import Plain
 from hdr.engine.panels import save_panel
 from hdr.engine.randomness import derive_seed
 from hdr.engine.report import print_tables, tables_as_markdown
@@ -62,11 +64,7 @@ def evaluate(task: Task, networks: dict[str, nn.Module], output: Path) -> float:
     if split not in ("train", "val", "test"):
         raise UserError(f"evaluation.split: found '{split}', accepted are train, val, test")
     protocol = task.protocol()
-    fitted = {}
-    if settings["baselines"]:
-        log.info("choosing the constants of the baselines on %d training samples", settings["fit_samples"])
-        train_samples = task.dataset("train")
-        fitted = task.fit_baselines(train_samples, settings["fit_samples"], derive_seed(seed, "baselines"))
+    fitted = constants(task) if settings["baselines"] else {}
     samples = task.dataset(split)
     indices = spread(len(samples), settings["samples"])
     if not indices:
@@ -92,6 +90,22 @@ def evaluate(task: Task, networks: dict[str, nn.Module], output: Path) -> float:
     print_tables(result, protocol)
     log.info("written to %s: results.json, results.md, per_sample.csv, panel.jpg", output)
     return tables["all"][MODEL][protocol.metrics[0].name].mean
+
+
+def constants(task: Task) -> Plain:
+    """The constants of the baselines: chosen on the training split, or those of an earlier evaluation."""
+    settings = task.config["evaluation"]
+    if settings["constants"] is None:
+        log.info("choosing the constants of the baselines on %d training samples", settings["fit_samples"])
+        seed = derive_seed(int(task.config["seed"]), "baselines")
+        return task.fit_baselines(task.dataset("train"), settings["fit_samples"], seed)
+    try:
+        found: Plain = json.loads(Path(settings["constants"]).read_text())["constants"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(
+            f"evaluation.constants={settings['constants']}: not the results.json of an evaluation ({error})"
+        ) from error
+    return found
 
 
 def _loader(samples: Samples, indices: Sequence[int], task: Task) -> DataLoader[Any]:
@@ -141,7 +155,7 @@ def closed_gap(tables: Tables, protocol: EvaluationProtocol) -> dict[str, dict[s
     """Per subset: how much of the way from the best baseline to the best oracle the model goes, by the leading metric.
 
     0 is the baseline, 1 the oracle; negative means that the baseline is better. A subset where the best baseline lies
-    within the oracle's interval has no gap that could be told from chance, and is left out.
+    within the oracle's interval, or shows the same figure, has no gap to speak of and is left out.
     """
     metric = protocol.metrics[0]
     sign = 1 if metric.higher_is_better else -1
@@ -155,7 +169,7 @@ def closed_gap(tables: Tables, protocol: EvaluationProtocol) -> dict[str, dict[s
         baseline = max(baselines, key=lambda method: sign * cells[method].mean)
         oracle = max(oracles, key=lambda method: sign * cells[method].mean)
         edge = cells[oracle].low if metric.higher_is_better else cells[oracle].high
-        if sign * (edge - cells[baseline].mean) > 0:
+        if sign * (edge - cells[baseline].mean) > 10**-metric.digits:
             share = gap_closed(cells[MODEL].mean, cells[baseline].mean, cells[oracle].mean)
             gaps[subset] = {"baseline": baseline, "oracle": oracle, "metric": metric.name, "share": share}
     return gaps

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
+from PIL import Image
 
 from hdr.engine.config import Plain
 from hdr.engine.run import METRICS
@@ -20,7 +21,7 @@ from hdr.errors import UserError
 
 log = logging.getLogger(__name__)
 
-PICTURE_WIDTH = 512  # pixels; larger pictures are reduced before they go to a logger
+PICTURE_WIDTH = 512  # pixels, the longer side; larger pictures are reduced before they go to a logger
 
 
 class Backend(Protocol):
@@ -28,7 +29,7 @@ class Backend(Protocol):
 
     def figures(self, step: int, values: Mapping[str, float]) -> None: ...
 
-    def picture(self, step: int, name: str, pixels: np.ndarray) -> None: ...
+    def picture(self, step: int, name: str, picture: Image.Image) -> None: ...
 
     def finish(self) -> None: ...
 
@@ -41,7 +42,7 @@ class Tracker:
     """
 
     def __init__(self, folder: Path, config: Plain, *, active: bool, resume_step: int = 0) -> None:
-        self.active = active
+        self.active, self.folder = active, folder
         self.backend: Backend | None = None
         if not active:
             return
@@ -61,11 +62,20 @@ class Tracker:
             self._try(self.backend.figures, step, {f"{kind}/{name}": value for name, value in values.items()})
 
     def picture(self, step: int, name: str, display: torch.Tensor) -> None:
-        """Note a picture: (3, H, W), display-encoded; what exceeds [0, 1] is clipped here, for the eye only."""
-        if not self.active or not self.backend:
+        """Note a picture: (3, H, W), display-encoded; what exceeds [0, 1] is clipped here, for the eye only.
+
+        It is kept as a JPEG in the run folder, ``pictures/<name>-<step>.jpg``, and a reduced one goes to the logger.
+        """
+        if not self.active:
             return
         pixels = (display.detach().float().cpu().clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy()
-        self._try(self.backend.picture, step, name, pixels)
+        picture = Image.fromarray(pixels)
+        path = self.folder / "pictures" / f"{name.replace('/', '-')}-{step:07d}.jpg"
+        path.parent.mkdir(exist_ok=True)
+        picture.save(path, quality=90)
+        if self.backend:
+            picture.thumbnail((PICTURE_WIDTH, PICTURE_WIDTH))
+            self._try(self.backend.picture, step, name, picture)
 
     def finish(self) -> None:
         """Close the files."""
@@ -133,11 +143,7 @@ class WandbBackend:
     def figures(self, step: int, values: Mapping[str, float]) -> None:
         self._run.log({"step": step, **values}, step=step)
 
-    def picture(self, step: int, name: str, pixels: np.ndarray) -> None:
-        from PIL import Image
-
-        picture = Image.fromarray(pixels)
-        picture.thumbnail((PICTURE_WIDTH, PICTURE_WIDTH))
+    def picture(self, step: int, name: str, picture: Image.Image) -> None:
         self._run.log({name: self._wandb.Image(picture, file_type="jpg")}, step=step)
 
     def finish(self) -> None:
@@ -158,8 +164,8 @@ class TensorBoardBackend:
         for name, value in values.items():
             self._writer.add_scalar(name, value, step)
 
-    def picture(self, step: int, name: str, pixels: np.ndarray) -> None:
-        self._writer.add_image(name, pixels, step, dataformats="HWC")
+    def picture(self, step: int, name: str, picture: Image.Image) -> None:
+        self._writer.add_image(name, np.asarray(picture), step, dataformats="HWC")
 
     def finish(self) -> None:
         self._writer.close()

@@ -6,10 +6,11 @@ from collections.abc import Iterator
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from hdr.ops._bilateral_lookup import Lookup
 
-_COEFFICIENTS_PER_PORTION = 1 << 22
+_COEFFICIENTS_PER_PORTION = 1 << 23
 
 
 def forward(grid: Tensor, guide: Tensor, image: Tensor, lookup: Lookup) -> Tensor:
@@ -50,41 +51,42 @@ def _portions(grid: Tensor, image: Tensor) -> Iterator[tuple[int, int]]:
     return ((first, min(first + size, height)) for first in range(0, height, size))
 
 
+def apply(grid: Tensor, guide: Tensor, image: Tensor, lookup: Lookup) -> Tensor:
+    """All rows at once, as plain operations.
+
+    The grid is blended in y once per row, which leaves a small picture over x and depth for each row to sample. That
+    halves what a pixel reads, and backwards a cell collects from one row at a time, not from a whole part of the
+    picture.
+    """
+    depths, grid_height, grid_width = grid.shape[2:]
+    batch, inputs, height, width = image.shape
+    row, fy = _on_device(lookup.rows(grid_height, height), grid)
+    column, fx = _on_device(lookup.columns(grid_width, width), grid)
+    upper, lower = grid.index_select(3, row), grid.index_select(3, (row + 1).clamp(max=grid_height - 1))
+    table = (upper + fy[:, None] * (lower - upper)).permute(0, 3, 1, 2, 4).flatten(0, 1)  # (N * H, C, D, Gw)
+
+    scale, offset = lookup.depth(depths)
+    depth = guide * scale + offset
+    place = torch.stack(
+        [_normalised(column + fx, grid_width).expand(batch, height, width), _normalised(depth[:, 0], depths)], -1
+    )
+    planes = functional.grid_sample(
+        table, place.reshape(-1, 1, width, 2), mode="bilinear", padding_mode="border", align_corners=False
+    )
+    affine = planes.reshape(batch, height, lookup.outputs, -1, width)
+    colours = image.transpose(1, 2)[:, :, None]
+    result = (affine[:, :, :, :inputs] * colours).sum(3)
+    if lookup.has_offset:
+        result = result + affine[:, :, :, inputs]
+    # sampling takes a guide that is not a number for the first depth
+    return result.transpose(1, 2) + 0 * depth.detach().clamp(0, depths - 1)
+
+
 def _on_device(axis: tuple[Tensor, Tensor], like: Tensor) -> tuple[Tensor, Tensor]:
     cell, fraction = axis
     return cell.to(like.device), fraction.to(like.dtype).to(like.device)
 
 
-def apply(grid: Tensor, guide: Tensor, image: Tensor, lookup: Lookup) -> Tensor:
-    """The four cells around each pixel that differ in x and depth, read from a grid that is blended in y per row."""
-    coefficients, depths, grid_height, grid_width = grid.shape[1:]
-    batch, inputs, height, width = image.shape
-    row, fy = _on_device(lookup.rows(grid_height, height), grid)
-    column, fx = _on_device(lookup.columns(grid_width, width), grid)
-    upper, lower = grid.index_select(3, row), grid.index_select(3, (row + 1).clamp(max=grid_height - 1))
-    table = (upper + fy[:, None] * (lower - upper)).flatten(2)  # (N, C, D * H * Gw)
-
-    scale, offset = lookup.depth(depths)
-    wanted = guide * scale + offset
-    held = wanted.detach().clamp(0, depths - 1)
-    depth = torch.where((wanted > 0) & (wanted < depths - 1), wanted, held)  # no slope at the ends
-    near = depth.detach().floor()
-    fz = depth - near
-    near = near.long().clamp(0, depths - 1)  # also where the guide is not a number
-    far = (near + 1).clamp(max=depths - 1)
-    lines = torch.arange(height, device=grid.device)[:, None]
-    right = (column + 1).clamp(max=grid_width - 1)
-
-    def read(z: Tensor, x: Tensor) -> Tensor:
-        index = ((z * height + lines) * grid_width + x).flatten(2).expand(-1, coefficients, -1)
-        return table.gather(2, index).reshape(batch, coefficients, height, width)
-
-    def across(z: Tensor) -> Tensor:
-        left = read(z, column)
-        return left + fx * (read(z, right) - left)
-
-    first = across(near)
-    affine = first + fz * (across(far) - first)
-    affine = affine.reshape(batch, lookup.outputs, -1, height, width)
-    product = (affine[:, :, :inputs] * image[:, None]).sum(2)
-    return product + affine[:, :, inputs] if lookup.has_offset else product
+def _normalised(position: Tensor, cells: int) -> Tensor:
+    """From cells to the -1 to 1 of ``grid_sample(align_corners=False)``."""
+    return (2 * position + 1) / cells - 1

@@ -43,12 +43,11 @@ PROTOCOL = EvaluationProtocol(
 def fit_constants(samples: Samples, count: int, seed: int) -> Plain:
     """Constants of the baselines: the gain of highest mean PSNR on training pairs, and their targets' mean luma."""
     dataset = SeededDataset(samples, seed)
-    pairs = [dataset[SampleKey(0, index)] for index in spread(len(samples), count)]
-    both = [(pair["input"][None], pair["target"][None]) for pair in pairs]
+    pairs = [pair_of(dataset[SampleKey(0, index)]) for index in spread(len(samples), count)]
     return {
-        "gain": tonal.best_constant_gain(both),  # of the display values
-        "exposure": tonal.best_constant_gain(both, "linear"),  # of the light
-        "mean_luma": float(np.mean([float(luma(target).mean()) for _, target in both])),
+        "gain": tonal.best_constant_gain(pairs),  # of the display values
+        "exposure": tonal.best_constant_gain(pairs, "linear"),  # of the light
+        "mean_luma": float(np.mean([float(luma(target).mean()) for _, target in pairs])),
     }
 
 
@@ -59,14 +58,11 @@ def evaluate_sample(model: Enhancer, sample: dict[str, Any], fitted: Plain, stre
     Raises:
         UserError: the data set has no targets.
     """
-    if "target" not in sample:
-        raise UserError("mode=evaluate measures the distance to targets, and this data set has none; use a paired one")
-    device = next(model.parameters()).device
-    photo, target = sample["input"][None].to(device), sample["target"][None].to(device)
+    photo, target = (picture.to(next(model.parameters()).device) for picture in pair_of(sample))
     started = time.perf_counter()
     output = torch.cat([strip for _, strip in model.strips(photo, strength=strength)], dim=2)
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
+    if output.is_cuda:
+        torch.cuda.synchronize(output.device)
     seconds = time.perf_counter() - started
     results: dict[str, Callable[[], torch.Tensor]] = {"model": lambda: output, "do nothing": lambda: photo}
     if fitted:
@@ -92,6 +88,13 @@ def evaluate_sample(model: Enhancer, sample: dict[str, Any], fitted: Plain, stre
         },
         seconds=seconds,
     )
+
+
+def pair_of(sample: dict[str, Any]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Input and target of a sample, (1, 3, H, W) each."""
+    if "target" not in sample:
+        raise UserError("mode=evaluate measures the distance to targets, and this data set has none; use a paired one")
+    return sample["input"][None], sample["target"][None]
 
 
 def figures(result: torch.Tensor, target: torch.Tensor) -> dict[str, float]:

@@ -30,6 +30,9 @@ def predict_file(model: Enhancer, path: Path, output: Path, config: Plain) -> di
     photo = read_image(path)
     suffix = result_suffix(path, photo.encoding, config["format"])
     bits = config["bits"] or (16 if photo.metadata.bits > 8 and suffix in (".png", ".tif") else 8)
+    target = output / f"{path.stem}{suffix}"
+    if target.exists() and not config["overwrite"]:
+        raise UserError(f"{target} already exists; give overwrite=true to replace it, or another output=")
     device = next(model.parameters()).device
     display = as_display(photo.pixels, photo.encoding)[None].to(device)
     height, width = display.shape[-2:]
@@ -42,7 +45,6 @@ def predict_file(model: Enhancer, path: Path, output: Path, config: Plain) -> di
         result[:, :, first : first + ROWS] = made.output
         if light is not None:
             light[:, :, first : first + ROWS] = model.illumination(strip, made.field)
-    target = output / f"{path.stem}{suffix}"
     write = {"encoding": "display", "overwrite": config["overwrite"]}
     written = [target]
     write_image(target, result[0].cpu(), bits=bits, metadata=photo.metadata, **write)
