@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 
 from hdr.data.exposure_pairs import ExposurePairs, ExposureSettings
-from hdr.data.panoramas import PanoramaViews
+from hdr.data.scenes import SceneSource
 from hdr.data.sources import panoramas
 from hdr.engine.modes import shipped_package
 from hdr.engine.package import load_weights, read_package_config
@@ -46,7 +46,7 @@ def main() -> None:
 
 
 @torch.no_grad()
-def column(model: Enhancer, source: PanoramaViews, index: int, seed: int) -> torch.Tensor:
+def column(model: Enhancer, source: SceneSource, index: int, seed: int) -> torch.Tensor:
     """Before above after, (3, 2 H, W)."""
     ev = -2.0 - index % 2
     settings = ExposureSettings(ev=(ev, ev), identity=0.0, srgb=1.0, jpeg=1.0)

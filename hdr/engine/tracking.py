@@ -49,8 +49,8 @@ class Tracker:
         path = folder / METRICS
         kept = [line for line in _lines(path) if json.loads(line)["step"] <= resume_step]
         path.write_text("".join(f"{line}\n" for line in kept))
-        self._stream = open(path, "a", buffering=1)  # noqa: SIM115 - closed by finish()
         self.backend = self._try(_connect, folder, config)
+        self._stream = open(path, "a", buffering=1)  # noqa: SIM115 - closed by finish()
 
     def figures(self, step: int, kind: str, values: Mapping[str, float]) -> None:
         """Note ``values`` at ``step`` (never falling within a run); ``kind`` is train or val."""
