@@ -48,6 +48,11 @@ def test_arrows_point_down(path: Path) -> None:
             assert parts[0] != "experiments", f"{path} imports {name}"
 
 
-@pytest.mark.parametrize("path", [path for path in FILES if path.relative_to(REPOSITORY).parts[0] in ("hdr", "tasks")])
+LONG = {
+    "_bilateral_kernels.py",  # numba's cache does not notice changes in other files, so the kernels stay in one
+}
+
+
+@pytest.mark.parametrize("path", [path for path in FILES if path.name not in LONG])
 def test_files_stay_readable(path: Path) -> None:
     assert len(path.read_text().splitlines()) <= 350, f"{path} hides a second room"

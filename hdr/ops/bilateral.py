@@ -172,7 +172,7 @@ class _SliceApply(torch.autograd.Function):
 
 def _loops(grid: Tensor) -> Any:
     """The module that serves these tensors; the compiled loops are imported only when they are first needed."""
-    if grid.device.type == "cpu" and grid.dtype == torch.float32:
+    if grid.device.type == "cpu" and grid.dtype == torch.float32 and not torch.compiler.is_compiling():
         from hdr.ops import _bilateral_cpu
 
         return _bilateral_cpu

@@ -35,7 +35,7 @@ def pointwise_guide(image: Tensor, w1: Tensor, b1: Tensor, w2: Tensor, b2: Tenso
     _check_activation(activation)
     with torch.autocast(image.device.type, enabled=False):
         image, w1, b1, w2, b2 = _common_type(image, w1, b1, w2, b2)
-        hidden = torch.nn.functional.conv2d(image, w1[:, :, None, None], b1).relu()
+        hidden = torch.nn.functional.conv2d(image, w1[:, :, None, None], b1).relu_()
         value = torch.nn.functional.conv2d(hidden, w2[None, :, None, None], b2.reshape(1))
         return torch.sigmoid(value if activation == "sigmoid" else 2 * value)
 

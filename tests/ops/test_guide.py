@@ -160,6 +160,15 @@ def test_gradient_flows_through_the_guide() -> None:
             assert not slice_apply(grid, guide, image).requires_grad
 
 
+@pytest.mark.parametrize("kind", [1, 2])
+def test_inside_a_compiled_function(kind: int) -> None:
+    guide, image = guides()[kind], picture(size=(5, 40))
+    grid = 0.3 * torch.randn((2, 12, 8, 5, 6), generator=torch.Generator().manual_seed(6))
+    compiled = torch.compile(lambda *inner: slice_apply(inner[0], guide, inner[1]), backend="eager", fullgraph=True)
+    with torch.no_grad():
+        assert (compiled(grid, image) - slice_apply(grid, guide, image)).abs().max() < 1e-5
+
+
 def test_weights_that_do_not_fit() -> None:
     w1, b1, w2, b2 = pointwise_weights()
     matrix, bias, shifts, slopes, mix, mix_bias = curve_weights()
