@@ -8,6 +8,10 @@ from pathlib import Path
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch: tests run beside each other on the same cores
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("suite", deadline=None)  # how long an example takes says more about the machine than the code
+settings.load_profile("suite")
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 

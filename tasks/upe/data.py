@@ -56,5 +56,5 @@ class DisplayPhotos:
 
 
 def as_display(pixels: torch.Tensor, encoding: str) -> torch.Tensor:
-    """Pixels of a file as sRGB-encoded display values in [0, 1]; what a display cannot show is clipped."""
-    return (linear_to_srgb(pixels) if encoding == "linear" else pixels).clamp(0, 1)
+    """Pixels of a file as sRGB-encoded display values in [0, 1]; linear light that a display cannot show is clipped."""
+    return linear_to_srgb(pixels).clamp(0, 1) if encoding == "linear" else pixels

@@ -149,18 +149,18 @@ def test_slices_are_read_from_the_mapped_file(tmp_path: Path) -> None:
 
 def test_index_updates_of_several_processes_add_up(tmp_path: Path) -> None:
     code = """
-import sys
+import sys, time
 from pathlib import Path
 from hdr.data.cache import update_index
 from hdr.data.manifest import Record
 here = Path(sys.argv[1])
 (here / sys.argv[2]).touch()
 while not (here / "a").exists() or not (here / "b").exists():
-    pass
+    time.sleep(0.01)
 for i in range(40):
     update_index(here, [Record(id=f"{sys.argv[2]}-{i}", paths={"cache": Path("x")})])
 """
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     run = [subprocess.Popen([sys.executable, "-c", code, str(tmp_path), name], env=environment) for name in "ab"]
-    assert [process.wait(60) for process in run] == [0, 0]
+    assert [process.wait(300) for process in run] == [0, 0]
     assert len(read_index(tmp_path)) == 80
