@@ -70,10 +70,14 @@ def write_photos(folder: Path) -> None:
 
     folder.mkdir(parents=True)
     rng = np.random.default_rng(5)
-    pairs = ExposurePairs(procedural(split="test", train=0, val=0, test=64, size=(480, 640)), ExposureSettings())
-    for number in range(5):
-        sample = pairs.sample(number, rng)
-        write_image(folder / f"photo-{number + 1}.jpg", sample["input"], encoding="display")
+    source = procedural(split="test", train=0, val=0, test=32, size=(480, 640))
+    dark = ExposurePairs(source, ExposureSettings(ev=(-3.5, -1.5), identity=0.0))
+    night = ExposurePairs(source, ExposureSettings(identity_night=1.0))
+    scenes = [source.scene(index, rng) for index in range(len(source))]
+    for index in [index for index, scene in enumerate(scenes) if not scene.night][:4]:
+        write_image(folder / f"dark-{index}.jpg", dark.sample(index, rng)["input"], encoding="display")
+    for index in [index for index, scene in enumerate(scenes) if scene.night][:1]:
+        write_image(folder / f"night-{index}.jpg", night.sample(index, rng)["input"], encoding="display")
 
 
 if __name__ == "__main__":

@@ -16,8 +16,7 @@ from PIL import Image
 from hdr.data.exposure_pairs import ExposurePairs, ExposureSettings
 from hdr.data.scenes import SceneSource
 from hdr.data.sources import panoramas
-from hdr.engine.modes import shipped_package
-from hdr.engine.package import load_weights, read_package_config
+from hdr.engine.package import load_weights, read_package_config, shipped_package
 from hdr.io.atomic import write_atomically
 from tasks.upe.model import Enhancer
 from tasks.upe.task import build_model

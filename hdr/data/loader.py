@@ -205,12 +205,13 @@ def make_loader(
         persistent_workers=workers > 0,
         prefetch_factor=2 if workers else None,
         pin_memory=torch.cuda.is_available(),
-        worker_init_fn=_start_worker,
+        worker_init_fn=start_worker,
         generator=torch.Generator(),  # its own: a loader must not draw from the run's random numbers
     )
 
 
-def _start_worker(worker: int) -> None:
+def start_worker(worker: int) -> None:
+    """What a loader's worker does first: one thread for itself, and signals left to the trainer."""
     # A stop signal often goes to the whole process group (Ctrl-C, a job's time limit). The trainer finishes its step
     # and saves, for which it needs its workers; they end when it ends, or tells them to. Libraries start threads when
     # they are imported, and these inherit what is blocked: so this comes first.

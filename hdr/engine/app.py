@@ -6,6 +6,7 @@ Exit status: 0 done, 1 a defect (with its traceback), 2 something that the user 
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from pathlib import Path
@@ -23,6 +24,8 @@ from hdr.engine.guards import check_arguments, check_composed
 from hdr.engine.run import run_folder
 from hdr.errors import UserError
 
+log = logging.getLogger(__name__)
+
 MODES = ("train", "evaluate", "predict", "export", "prepare")
 
 
@@ -30,7 +33,8 @@ class _Jobs:
     """What happened in this process, for the exit status: Hydra itself knows only 0 and 1."""
 
     started = 0
-    mistakes = 0
+    mistakes = 0  # UserErrors
+    defects = 0  # everything else
 
 
 def register_task(name: str, schema: type[RunConfig]) -> None:
@@ -54,10 +58,10 @@ def main(name: str, schema: type[RunConfig]) -> None:
         sys.exit(130)
     except SystemExit as end:
         # Hydra exits with 1 when the configuration cannot be composed, which is the user's to mend
-        if end.code == 1 and (_Jobs.started == 0 or _Jobs.mistakes):
+        if end.code == 1 and not _Jobs.defects:
             sys.exit(2)
         raise
-    if _Jobs.started == 0 and not {"--cfg", "-c", "--help", "-h", "--info", "--hydra-help"} & set(sys.argv):
+    if _Jobs.started == 0 and {"-m", "--multirun"} & set(sys.argv):
         if _runs_elsewhere(sys.argv):
             return
         print("the sweep has no members: nothing was run", file=sys.stderr)
@@ -78,9 +82,15 @@ def job(config: DictConfig) -> Any:
     except UserError as error:
         _Jobs.mistakes += 1
         if HydraConfig.get().mode == RunMode.MULTIRUN:
-            raise HydraException(str(error)) from None  # the other members go on; Hydra reports this one at the end
+            log.error("%s", error)  # the other members go on; Hydra itself reports only the first failure, at the end
+            raise HydraException(str(error)) from None
         print(error, file=sys.stderr)
         sys.exit(2)
+    except Exception:
+        _Jobs.defects += 1
+        if HydraConfig.get().mode == RunMode.MULTIRUN:
+            log.exception("this member of the sweep failed")
+        raise
 
 
 def dispatch(config: Plain, folder: Path) -> Any:

@@ -157,7 +157,7 @@ class LoggerConfig:
     kind: str = "none"  # none, wandb or tensorboard
     project: str = "hdr-lab"  # W&B project
     entity: str | None = None  # W&B team or user
-    group: str | None = None  # W&B group; null: the sweep's name
+    group: str | None = None  # W&B group, such as a sweep's name
     tags: list[str] = field(default_factory=list)  # W&B tags
     mode: str = "online"  # W&B: online, offline or disabled
 

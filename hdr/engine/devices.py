@@ -42,5 +42,6 @@ def make_accelerator(config: Plain) -> Accelerator:
     return Accelerator(
         cpu=device.type == "cpu",
         mixed_precision=PRECISIONS[precision],
-        kwargs_handlers=[DistributedDataParallelKwargs(broadcast_buffers=True)],
+        # a discriminator runs twice before one backward pass, and buffers must not be overwritten between
+        kwargs_handlers=[DistributedDataParallelKwargs(broadcast_buffers=False)],
     )

@@ -18,7 +18,7 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader
 
-from hdr.data.loader import SampleKey, SeededDataset
+from hdr.data.loader import SampleKey, SeededDataset, start_worker
 from hdr.data.subset import spread
 from hdr.engine.config import Plain
 from hdr.engine.panels import save_panel
@@ -75,6 +75,8 @@ def evaluate(task: Task, networks: dict[str, nn.Module], output: Path) -> float:
     tables = tabulate(reports, protocol, settings["resamples"], seed)
     result: dict[str, Any] = {
         "task": task.config["task"],
+        "checkpoint": task.config["checkpoint"] or "shipped",
+        "data": task.config["dataset"],
         "protocol": protocol.description,
         "split": split,
         "samples": len(reports),
@@ -112,8 +114,15 @@ def _loader(samples: Samples, indices: Sequence[int], task: Task) -> DataLoader[
     """One sample at a time, in order, read ahead by workers; each has the same random numbers in every evaluation."""
     seed = derive_seed(int(task.config["seed"]), "split", 2)
     keys = [SampleKey(0, index) for index in indices]
-    workers = min(task.config["trainer"]["workers"], len(indices))
-    return DataLoader(SeededDataset(samples, seed), batch_size=None, sampler=keys, num_workers=workers)
+    workers = min(task.config["trainer"]["workers"], len(indices), 4)  # whole photos wait in memory for their turn
+    return DataLoader(
+        SeededDataset(samples, seed),
+        batch_size=None,
+        sampler=keys,
+        num_workers=workers,
+        prefetch_factor=1 if workers else None,
+        worker_init_fn=start_worker,
+    )
 
 
 def thin(report: SampleReport, width: int = 384) -> SampleReport:
@@ -178,14 +187,15 @@ def closed_gap(tables: Tables, protocol: EvaluationProtocol) -> dict[str, dict[s
 def cost(networks: dict[str, nn.Module], reports: Sequence[SampleReport]) -> dict[str, Any]:
     """Size, time per sample and peak memory of the evaluation."""
     seconds = [report.seconds for report in reports if report.seconds is not None]
-    device = next(p.device for network in networks.values() for p in network.parameters())
+    parameters = [p for network in networks.values() for p in network.parameters()]
+    device = parameters[0].device if parameters else torch.device("cpu")
     peak = (
         torch.cuda.max_memory_allocated(device)
         if device.type == "cuda"
         else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     )
     return {
-        "parameters": sum(p.numel() for network in networks.values() for p in network.parameters()),
+        "parameters": sum(parameter.numel() for parameter in parameters),
         "median_seconds_per_sample": statistics.median(seconds) if seconds else None,
         "peak_memory_bytes": peak,
         "device": str(device),

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from hdr.engine.evaluate import write_text
-from hdr.engine.modes import find_package
+from hdr.engine.package import find_package
 from hdr.engine.task import Task
 from hdr.errors import UserError
 from hdr.io.atomic import write_atomically

@@ -49,6 +49,8 @@ def check_composed(config: DictConfig, hydra: Any) -> None:
             f"hydra/launcher={launcher} is used by a multirun only: without -m this would run here, on this machine. "
             "Add -m, or use a +cluster= file, which sets it."
         )
+    if hydra.mode == RunMode.MULTIRUN and config.get("resume"):
+        raise UserError("resume= does nothing in a multirun; to continue a sweep give hydra.sweep.dir=<its folder>")
     raw: Any = OmegaConf.to_container(hydra, resolve=False)
     if "now:" in str(raw["sweep"]["subdir"]):
         raise UserError(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
 import logging
+import shlex
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,8 @@ from torch import nn
 from hdr.engine.build import resolve
 from hdr.engine.config import Plain
 from hdr.engine.devices import pick_device
-from hdr.engine.package import load_weights, read_package_config, task_from_package
-from hdr.engine.run import PACKAGE, write_json
+from hdr.engine.package import find_package, load_weights, task_from_package
+from hdr.engine.run import write_json
 from hdr.engine.task import Task
 from hdr.errors import UserError
 
@@ -30,7 +31,11 @@ def train(config: Plain, folder: Path) -> float | None:
     package = run(task, folder)
     figures = json.loads((package / "metrics.json").read_text())["validation"]
     log.info("model package: %s", package)
-    log.info("evaluate it with: python -m tasks.%s mode=evaluate checkpoint=%s", config["task"], package)
+    same = [
+        word for word in sys.argv[1:] if not word.startswith(("resume=", "checkpoint=", "hydra", "-m", "--multirun"))
+    ]
+    again = shlex.join([*same, "mode=evaluate", f"checkpoint={package}"])
+    log.info("evaluate it with: python -m tasks.%s %s", config["task"], again)
     return float(figures[task.monitor])
 
 
@@ -39,7 +44,10 @@ def evaluate(config: Plain, folder: Path) -> float | None:
     from hdr.engine.evaluate import evaluate as run
 
     task, networks = load_model(config)
-    return run(task, networks, output_folder(config, folder))
+    output = output_folder(config, folder)
+    if (output / "results.json").exists() and not config["overwrite"]:
+        raise UserError(f"{output} holds the results of another evaluation; give overwrite=true, or another output=")
+    return run(task, networks, output)
 
 
 def predict(config: Plain, folder: Path) -> None:
@@ -95,26 +103,3 @@ def load_model(config: Plain) -> tuple[Task, dict[str, nn.Module]]:
     load_weights(package, networks)
     device = pick_device(config)
     return task, {name: network.to(device).eval().requires_grad_(False) for name, network in networks.items()}
-
-
-def find_package(config: Plain) -> Path:
-    """The package that ``checkpoint`` names (a run folder stands for the package in it), or the one that is shipped."""
-    if config["checkpoint"]:
-        folder = Path(config["checkpoint"])
-        inside = folder / PACKAGE
-        folder = inside if inside.is_dir() else folder
-    else:
-        folder = shipped_package(config["task_class"])
-        if not folder.is_dir():
-            raise UserError(
-                f"task {config['task']} ships no pretrained package: give checkpoint=<run folder or package>"
-            )
-    read_package_config(folder)
-    return folder
-
-
-def shipped_package(task_class: str) -> Path:
-    """``pretrained/`` beside the module of a task."""
-    resolve(task_class, "task_class")
-    module = importlib.import_module(task_class.rsplit(".", 1)[0])
-    return Path(str(module.__file__)).parent / "pretrained"

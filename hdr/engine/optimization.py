@@ -13,19 +13,18 @@ from torch.optim.swa_utils import AveragedModel
 from hdr.engine.build import build
 from hdr.engine.task import Stage, Update
 
+Trainable = Mapping[str, list[nn.Parameter]]  # network -> the parameters that its task did not freeze
+
 
 class Updater:
-    """Moves the networks of one :class:`Update`."""
+    """Moves the networks of one :class:`Update`; what a task has frozen in them stays frozen."""
 
-    def __init__(
-        self, update: Update, stage: Stage, networks: Mapping[str, nn.Module], accelerator: Accelerator
-    ) -> None:
+    def __init__(self, update: Update, stage: Stage, trainable: Trainable, accelerator: Accelerator) -> None:
         self.update, self.stage, self.accelerator = update, stage, accelerator
-        self.trained = {name: networks[name] for name in update.networks}
-        self.resting = {name: network for name, network in networks.items() if name not in update.networks}
-        self.optimizer = accelerator.prepare_optimizer(
-            build(update.optimizer, parameter_groups(self.trained, update.optimizer.get("weight_decay", 0.0)))
-        )
+        self.moving = [p for name in update.networks for p in trainable[name]]
+        self.resting = [p for name, own in trainable.items() if name not in update.networks for p in own]
+        groups = parameter_groups(self.moving, update.optimizer.get("weight_decay", 0.0))
+        self.optimizer = accelerator.prepare_optimizer(build(update.optimizer, groups))
         self.schedule = build(update.scheduler)
         self.rate = float(update.optimizer["lr"])
 
@@ -35,17 +34,16 @@ class Updater:
 
     def begin(self) -> None:
         """Before the losses are computed: only the own networks take gradients, which start from nothing."""
-        for network in self.trained.values():
-            network.requires_grad_(True)
-        for network in self.resting.values():
-            network.requires_grad_(False)
+        for parameter in self.moving:
+            parameter.requires_grad_(True)
+        for parameter in self.resting:
+            parameter.requires_grad_(False)
         self.optimizer.zero_grad(set_to_none=True)
 
     def finish(self, step: int, clip_norm: float | None) -> tuple[float, float]:
         """After the backward passes: clip, set the learning rate, move. Returns gradient norm and learning rate."""
         self.accelerator.unscale_gradients(self.optimizer)
-        parameters = [p for network in self.trained.values() for p in network.parameters()]
-        norm = torch.nn.utils.clip_grad_norm_(parameters, clip_norm if clip_norm is not None else float("inf"))
+        norm = torch.nn.utils.clip_grad_norm_(self.moving, clip_norm if clip_norm is not None else float("inf"))
         rate = self.rate * self.schedule.factor(step, self.stage.steps)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
@@ -63,9 +61,8 @@ class Updater:
         self.schedule.load_state_dict(state["schedule"])
 
 
-def parameter_groups(networks: Mapping[str, nn.Module], weight_decay: float) -> list[dict[str, Any]]:
+def parameter_groups(parameters: list[nn.Parameter], weight_decay: float) -> list[dict[str, Any]]:
     """Weights of two and more dimensions decay; biases, norms and scalars do not."""
-    parameters = [p for network in networks.values() for p in network.parameters()]
     if not weight_decay:
         return [{"params": parameters}]
     groups: list[dict[str, Any]] = [

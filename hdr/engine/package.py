@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,24 +16,16 @@ from torch import nn
 
 from hdr.engine.build import resolve
 from hdr.engine.config import Plain
-from hdr.engine.run import write_json, write_yaml
+from hdr.engine.run import PACKAGE, write_json, write_yaml
 from hdr.engine.task import Task
 from hdr.errors import UserError
 
 WEIGHTS, CONFIG, FIGURES = "model.safetensors", "config.yaml", "metrics.json"
-KEPT = (
-    "task",
-    "task_class",
-    "name",
-    "seed",
-    "dataset",
-    "model",
-    "loss",
-    "augmentation",
-    "optimizer",
-    "scheduler",
-    "trainer",
-)
+# what a command says and a model does not hold
+OF_COMMANDS = (
+    "mode", "device", "resume", "checkpoint", "input", "output", "overwrite", "source", "shard", "evaluation", "logger",
+    "paths",
+)  # fmt: skip
 
 
 def save_package(folder: Path, task: Task, weights: Mapping[str, Mapping[str, torch.Tensor]], metrics: Plain) -> None:
@@ -53,8 +46,7 @@ def save_package(folder: Path, task: Task, weights: Mapping[str, Mapping[str, to
         for name, tensor in weights[network].items()
     }
     save_file(flat, building / WEIGHTS)
-    # keys that a task adds to the schema (strength and the like) belong to a command, not to a model
-    write_yaml(building / CONFIG, {key: task.config[key] for key in KEPT})
+    write_yaml(building / CONFIG, {key: value for key, value in task.config.items() if key not in OF_COMMANDS})
     write_json(building / FIGURES, metrics)
     if folder.exists():
         shutil.rmtree(folder)
@@ -67,10 +59,9 @@ def read_package_config(folder: Path) -> Plain:
     Raises:
         UserError: ``folder`` is not a package.
     """
-    missing = [name for name in (WEIGHTS, CONFIG) if not (folder / name).exists()]
+    missing = [name for name in (WEIGHTS, CONFIG, FIGURES) if not (folder / name).exists()]
     if missing:
-        hint = f"; did you mean {folder / 'package'}?" if (folder / "package" / WEIGHTS).exists() else ""
-        raise UserError(f"checkpoint={folder}: not a model package, {' and '.join(missing)} not found in it{hint}")
+        raise UserError(f"checkpoint={folder}: not a model package, {' and '.join(missing)} not found in it")
     config: Any = yaml.safe_load((folder / CONFIG).read_text())
     if not isinstance(config, dict) or not {"task", "task_class", "model"} <= config.keys():
         raise UserError(f"{folder / CONFIG}: not the configuration of a model package")
@@ -80,13 +71,14 @@ def read_package_config(folder: Path) -> Plain:
 def task_from_package(folder: Path, command: Plain) -> Task:
     """The task that a package was trained as, under the settings of the present command.
 
-    The model's keys come from the package; everything else (data, evaluation, where to write) from the command.
+    What a task names in ``package_keys`` (its model) comes from the package; everything else (data, evaluation, where
+    to write) from the command.
     """
     stored = read_package_config(folder)
     if stored["task"] != command["task"]:
         raise UserError(f"checkpoint={folder}: a model of task '{stored['task']}', not of '{command['task']}'")
     task_class = resolve(command["task_class"], "task_class")
-    task: Task = task_class({**command, "model": stored["model"]})
+    task: Task = task_class({**command, **{key: stored[key] for key in task_class.package_keys}})
     return task
 
 
@@ -108,3 +100,26 @@ def load_weights(folder: Path, networks: Mapping[str, nn.Module]) -> None:
             networks[network].load_state_dict(state)
         except RuntimeError as error:
             raise UserError(f"{folder}: the weights do not fit the network '{network}': {error}") from error
+
+
+def find_package(config: Plain) -> Path:
+    """The package that ``checkpoint`` names (a run folder stands for the package in it), or the one that is shipped."""
+    if config["checkpoint"]:
+        folder = Path(config["checkpoint"])
+        inside = folder / PACKAGE
+        folder = inside if inside.is_dir() else folder
+    else:
+        folder = shipped_package(config["task_class"])
+        if not folder.is_dir():
+            raise UserError(
+                f"task {config['task']} ships no pretrained package: give checkpoint=<run folder or package>"
+            )
+    read_package_config(folder)
+    return folder
+
+
+def shipped_package(task_class: str) -> Path:
+    """``pretrained/`` beside the module of a task."""
+    resolve(task_class, "task_class")
+    module = importlib.import_module(task_class.rsplit(".", 1)[0])
+    return Path(str(module.__file__)).parent / "pretrained"

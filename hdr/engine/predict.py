@@ -14,7 +14,6 @@ from torch import nn
 from hdr.engine.run import write_json
 from hdr.engine.task import Task
 from hdr.errors import UserError
-from hdr.io.image import image_files
 from hdr.progress import progress_bar
 
 log = logging.getLogger(__name__)
@@ -27,7 +26,7 @@ def predict(task: Task, networks: dict[str, nn.Module], output: Path) -> dict[st
     Raises:
         UserError: nothing to do, or (at the end, after all good files are done) some files failed.
     """
-    files = image_files(task.config["input"])
+    files = task.inputs()
     done: list[dict[str, Any]] = []
     failed: list[dict[str, Any]] = []
     with progress_bar("predict", len(files)) as bar:

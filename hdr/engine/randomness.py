@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-DOMAINS = {"networks": 1, "stage": 2, "step": 3, "split": 4, "loader": 5, "baselines": 6}
+DOMAINS = {"networks": 1, "step": 2, "split": 3, "loader": 4, "baselines": 5}
 
 
 def derive_seed(seed: int, domain: str, *place: int) -> int:

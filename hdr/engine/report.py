@@ -32,7 +32,9 @@ def print_tables(result: dict[str, Any], protocol: EvaluationProtocol) -> None:
 
 def tables_as_markdown(result: dict[str, Any], protocol: EvaluationProtocol) -> str:
     """The same as Markdown."""
-    lines = [f"Protocol: {result['protocol']}", ""]
+    data = ", ".join(f"{key} {value}" for key, value in result["data"].items() if value is not None)
+    lines = [f"Model: {result['checkpoint']}. Data, split {result['split']}: {data}.", ""]
+    lines += [f"Protocol: {result['protocol']}", ""]
     for subset, table in result["tables"].items():
         count = table["model"][protocol.metrics[0].name]["count"]
         lines += [f"**{subset}** ({count} samples)", "", f"| method | {' | '.join(_headings(protocol))} |"]

@@ -42,7 +42,7 @@ def run_folder(runs: str, task: str, name: str, mode: str, resume: str | None) -
         if not unfinished:
             print(f"resume=last: there is no unfinished run in {parent}", file=sys.stderr)
             raise SystemExit(2)  # a resolver's exceptions would be buried in the configuration library's own
-        return str(max(unfinished, key=lambda folder: folder.name))
+        return str(max(unfinished, key=lambda folder: (folder / LAST).stat().st_mtime))
     if resume:
         if not (Path(resume) / LAST).exists():
             print(f"resume={resume}: no checkpoint ({LAST}) in that folder", file=sys.stderr)
@@ -52,18 +52,18 @@ def run_folder(runs: str, task: str, name: str, mode: str, resume: str | None) -
 
 
 def _stamp() -> str:
-    now = datetime.datetime.now()
-    if "TORCHELASTIC_RUN_ID" in os.environ:
-        launch = os.environ["TORCHELASTIC_RUN_ID"]
-        if launch in ("none", ""):
-            if int(os.environ.get("GROUP_WORLD_SIZE", "1")) > 1:
-                print(
-                    "torchrun on several nodes needs --rdzv-id, so that all nodes share one run folder", file=sys.stderr
-                )
-                raise SystemExit(2)
-            launch = f"{os.getppid()}-{os.environ.get('MASTER_PORT', '0')}"
-        return f"{now:%Y%m%d}-torchrun-{launch}"
-    return f"{now:%Y%m%d-%H%M%S-%f}"
+    if "TORCHELASTIC_RUN_ID" not in os.environ:
+        return f"{datetime.datetime.now():%Y%m%d-%H%M%S-%f}"
+    launch = os.environ["TORCHELASTIC_RUN_ID"]
+    if launch in ("none", ""):
+        if int(os.environ.get("GROUP_WORLD_SIZE", "1")) > 1:
+            print("torchrun on several nodes needs --rdzv-id, so that all nodes share one run folder", file=sys.stderr)
+            raise SystemExit(2)
+        # the launcher's process id and start time (field 22 of proc(5)'s stat), which all of its ranks see alike
+        launcher = os.getppid()
+        started = Path(f"/proc/{launcher}/stat").read_text().rsplit(")", 1)[1].split()[19]
+        launch = f"{launcher}-{started}"
+    return f"torchrun-{launch}"
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -91,7 +91,8 @@ def claim(folder: Path, config: Plain, main_process: bool) -> Iterator[None]:
     folder.mkdir(parents=True, exist_ok=True)
     with open(folder / ".lock", "w") as lock:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # a record lock: loader workers do not inherit it, so it ends with this process
+            fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             raise UserError(f"{folder}: another process is working in this run folder") from None
         recorded = folder / "config.yaml"

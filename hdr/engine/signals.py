@@ -15,11 +15,12 @@ class StopFlag:
 
     After the work has been saved, :meth:`hand_over` gives the signal to the handler that stood before: SLURM's requeue
     through submitit (USR2) keeps working, Ctrl-C raises KeyboardInterrupt, TERM ends the process as it always does.
+    Of several signals the first in :data:`SIGNALS` counts, because a scheduler sends its warning before its TERM.
     A second Ctrl-C does not wait for the step to end.
     """
 
     def __init__(self) -> None:
-        self.received: int | None = None
+        self.received: set[int] = set()
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> StopFlag:
@@ -32,15 +33,16 @@ class StopFlag:
             signal.signal(number, handler)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        if number == signal.SIGINT and self.received == signal.SIGINT:
+        if number == signal.SIGINT and number in self.received:
             raise KeyboardInterrupt
-        self.received = number
+        self.received.add(number)
 
     def hand_over(self) -> None:
         """Call the handler that was there before with the signal that came; returns only if that handler does."""
-        if self.received is None:
+        number = next((number for number in SIGNALS if number in self.received), None)
+        if number is None:
             return
-        number, handler = self.received, self._before[self.received]
+        handler = self._before[number]
         signal.signal(number, handler)
         if callable(handler):
             handler(number, None)

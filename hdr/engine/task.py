@@ -14,6 +14,8 @@ from torch import nn
 from hdr.data.loader import Samples
 from hdr.engine.config import Plain
 from hdr.engine.prepare import prepare_photos
+from hdr.errors import UserError
+from hdr.io.files import image_files
 
 Batch = dict[str, Any]
 Networks = Mapping[str, nn.Module]
@@ -40,6 +42,8 @@ class Stage:
     steps: int  # updates of its first optimizer
     batch_size: int  # samples per update, over all processes
     updates: tuple[Update, ...]
+    monitor: str | None = None  # figure of validation_step that picks its best weights; None: the task's
+    higher_is_better: bool | None = None  # None: as for the task's
     settings: Plain = field(default_factory=dict)  # whatever the task's dataset and steps need to know of the stage
 
 
@@ -84,6 +88,7 @@ class Task(ABC):
 
     monitor: str  # the figure of validation_step that picks the best checkpoint
     higher_is_better: bool = True
+    package_keys: ClassVar[tuple[str, ...]] = ("model",)  # configuration that belongs to a trained model
     network_names: ClassVar[tuple[str, ...]] = ("model",)  # keys of networks()
     package_networks: ClassVar[tuple[str, ...]] = ("model",)  # those that prediction needs; a discriminator is not
 
@@ -114,7 +119,7 @@ class Task(ABC):
         """The scalar ``loss`` that ``update`` minimises, and named parts to log. ``step`` counts within the stage."""
 
     @abstractmethod
-    def validation_step(self, networks: Networks, batch: Batch) -> dict[str, torch.Tensor]:
+    def validation_step(self, networks: Networks, batch: Batch, stage: Stage) -> dict[str, torch.Tensor]:
         """Figures per sample, each of shape (N,)."""
 
     def validation_pictures(self, networks: Networks, batch: Batch) -> dict[str, torch.Tensor]:
@@ -137,6 +142,10 @@ class Task(ABC):
 
     # the other modes ---------------------------------------------------------------------------------------------
 
+    def inputs(self) -> list[Path]:
+        """What ``input`` stands for, one entry per call of :meth:`predict_file`; photographs by default."""
+        return image_files(self.config["input"])
+
     @abstractmethod
     def predict_file(self, networks: Networks, path: Path, output: Path) -> dict[str, Any]:
         """Do the task's work on one of the user's files and write below ``output``; returns its line of the summary."""
@@ -153,3 +162,21 @@ class Task(ABC):
 def names_of(batch: Batch) -> Sequence[str]:
     """The ids of a batch's samples, for messages."""
     return [str(name) for name in batch.get("id", [])]
+
+
+def check_stages(stages: Sequence[Stage], networks: Sequence[str], parts: int) -> None:
+    """Refuse, before anything is trained, stages that could not be trained or resumed."""
+    names = [stage.name for stage in stages]
+    if len(set(names)) != len(names) or not names:
+        raise ValueError(f"stages need names of their own, found {names}")
+    for stage in stages:
+        unknown = {name for update in stage.updates for name in update.networks} - set(networks)
+        if unknown or not stage.updates:
+            raise ValueError(
+                f"stage '{stage.name}' updates {sorted(unknown)}; the task's networks are {list(networks)}"
+            )
+        if stage.batch_size % parts:
+            raise UserError(
+                f"trainer.batch_size: {stage.batch_size} samples cannot be shared evenly by {parts} "
+                "(trainer.accumulate x processes)"
+            )

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import math
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -18,6 +19,7 @@ from PIL import Image
 from hdr.engine.config import Plain
 from hdr.engine.run import METRICS
 from hdr.errors import UserError
+from hdr.io.atomic import write_atomically
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +50,8 @@ class Tracker:
             return
         path = folder / METRICS
         kept = [line for line in _lines(path) if json.loads(line)["step"] <= resume_step]
-        path.write_text("".join(f"{line}\n" for line in kept))
+        with write_atomically(path) as temporary:
+            temporary.write_text("".join(f"{line}\n" for line in kept))
         self.backend = self._try(_connect, folder, config)
         self._stream = open(path, "a", buffering=1)  # noqa: SIM115 - closed by finish()
 
@@ -183,6 +186,13 @@ class Window:
         self.samples += samples
         for name, value in figures.items():
             self.values.setdefault(name, []).append(value)
+
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        """Time that does not count."""
+        began = time.monotonic()
+        yield
+        self.started += time.monotonic() - began
 
     def close(self) -> dict[str, float]:
         """The means so far."""

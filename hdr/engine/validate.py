@@ -24,13 +24,16 @@ def validate(
     """Means over the validation split of what ``task.validation_step`` gives, each sample counted once."""
     settings = task.config["trainer"]
     samples = task.dataset("val", stage)
+    chosen = spread(len(samples), settings["validation_samples"])
+    # fewer samples than processes: each process takes all of them, which leaves the means as they are
+    shared = len(chosen) >= accelerator.num_processes
     loader = make_loader(
-        Subset(samples, spread(len(samples), settings["validation_samples"])),
+        Subset(samples, chosen),
         seed=derive_seed(int(task.config["seed"]), "split", 1),
-        batch_size=max(1, stage.batch_size // accelerator.num_processes),
+        batch_size=max(1, stage.batch_size // (accelerator.num_processes * settings["accumulate"])),
         workers=settings["workers"],
-        rank=accelerator.process_index,
-        world_size=accelerator.num_processes,
+        rank=accelerator.process_index if shared else 0,
+        world_size=accelerator.num_processes if shared else 1,
         train=False,
     )
     sums: dict[str, torch.Tensor] = {}
@@ -38,7 +41,7 @@ def validate(
     for batch in loader:
         batch = send_to_device(batch, accelerator.device)
         with accelerator.autocast():
-            figures = task.validation_step(networks, batch)
+            figures = task.validation_step(networks, batch, stage)
         for name, values in figures.items():
             sums[name] = (
                 sums.get(name, torch.zeros((), dtype=torch.float64, device="cpu")) + values.double().sum().cpu()

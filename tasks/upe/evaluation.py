@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from hdr.data.loader import SampleKey, Samples, SeededDataset
+from hdr.data.photos import limit_long_edge
 from hdr.data.subset import spread
 from hdr.engine.config import Plain
 from hdr.engine.task import EvaluationProtocol, Metric, SampleReport
@@ -19,8 +20,10 @@ from hdr.metrics.quantise import round_8bit
 from hdr.ops import tonal
 from hdr.ops.colour import luma
 from hdr.ops.encoding import srgb_to_linear
+from hdr.progress import track
 from tasks.upe.model import Enhancer
 
+FIT_EDGE = 512  # pixels: constants are chosen on reduced photos, all of which are held in memory
 UNDEREXPOSED = 15 / 255  # a target brighter than the input by this in mean luma: the photo needed light
 
 PROTOCOL = EvaluationProtocol(
@@ -43,7 +46,10 @@ PROTOCOL = EvaluationProtocol(
 def fit_constants(samples: Samples, count: int, seed: int) -> Plain:
     """Constants of the baselines: the gain of highest mean PSNR on training pairs, and their targets' mean luma."""
     dataset = SeededDataset(samples, seed)
-    pairs = [pair_of(dataset[SampleKey(0, index)]) for index in spread(len(samples), count)]
+    pairs = []
+    for index in track(spread(len(samples), count), "baselines", min(count, len(samples))):
+        photo, target = pair_of(dataset[SampleKey(0, index)])
+        pairs.append((limit_long_edge(photo[0], FIT_EDGE)[None], limit_long_edge(target[0], FIT_EDGE)[None]))
     return {
         "gain": tonal.best_constant_gain(pairs),  # of the display values
         "exposure": tonal.best_constant_gain(pairs, "linear"),  # of the light

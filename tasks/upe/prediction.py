@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -18,7 +20,23 @@ FORMATS = ("jpg", "png", "tif", "webp")
 ROWS = 64  # a strip of them stays in the processor's cache
 
 
-def predict_file(model: Enhancer, path: Path, output: Path, config: Plain) -> dict[str, Any]:
+class Taken(NamedTuple):
+    """Names that the inputs of a command take up."""
+
+    inputs: frozenset[Path]  # resolved: a result never replaces one of them, be it read already or not
+    doubled: frozenset[Path]  # inputs that share their stem with another one and so keep their suffix in the name
+
+
+def names_of(files: Sequence[Path]) -> Taken:
+    """What results must not collide with."""
+    stems = Counter(path.stem for path in files)
+    return Taken(
+        inputs=frozenset(path.resolve() for path in files),
+        doubled=frozenset(path for path in files if stems[path.stem] > 1),
+    )
+
+
+def predict_file(model: Enhancer, path: Path, output: Path, config: Plain, taken: Taken) -> dict[str, Any]:
     """Correct one photo and write it below ``output`` under its own name; returns what was done.
 
     Raises:
@@ -27,12 +45,19 @@ def predict_file(model: Enhancer, path: Path, output: Path, config: Plain) -> di
     strength = config["strength"]
     if not 0 <= strength <= 1:
         raise UserError(f"strength: found {strength}, accepted is 0 (unchanged) to 1 (full correction)")
+    suffix = result_suffix(path, config["format"])
+    name = path.stem if path not in taken.doubled else f"{path.stem}-{path.suffix[1:]}"
+    target = output / f"{name}{suffix}"
+    side, map_ = output / f"{name}-side-by-side.jpg", output / f"{name}-illumination.png"
+    written = [target, *([side] if config["side_by_side"] else []), *([map_] if config["illumination_map"] else [])]
+    for file in written:
+        if file.resolve() in taken.inputs:
+            raise UserError(
+                f"{path}: its result would replace {file}, which is one of the inputs; give another output="
+            )
+        if file.exists() and not config["overwrite"]:
+            raise UserError(f"{file} already exists; give overwrite=true to replace it, or another output=")
     photo = read_image(path)
-    suffix = result_suffix(path, photo.encoding, config["format"])
-    bits = config["bits"] or (16 if photo.metadata.bits > 8 and suffix in (".png", ".tif") else 8)
-    target = output / f"{path.stem}{suffix}"
-    if target.exists() and not config["overwrite"]:
-        raise UserError(f"{target} already exists; give overwrite=true to replace it, or another output=")
     device = next(model.parameters()).device
     display = as_display(photo.pixels, photo.encoding)[None].to(device)
     height, width = display.shape[-2:]
@@ -50,14 +75,11 @@ def predict_file(model: Enhancer, path: Path, output: Path, config: Plain) -> di
             light[:, :, first : first + ROWS] = model.illumination(strip, made.field)
         result[:, :, first : first + ROWS] = made.output
     write = {"encoding": "display", "overwrite": config["overwrite"]}
-    written = [target]
-    write_image(target, result[0].cpu(), bits=bits, metadata=photo.metadata, **write)
+    write_image(target, result[0].cpu(), bits=config["bits"], metadata=photo.metadata, **write)
     if config["illumination_map"] and light is not None:
-        written.append(output / f"{path.stem}-illumination.png")
-        write_image(written[-1], light[0].cpu(), bits=8, **write)
+        write_image(map_, light[0].cpu(), bits=8, **write)
     if config["side_by_side"] and light is not None:
-        written.append(output / f"{path.stem}-side-by-side.jpg")
-        write_image(written[-1], torch.cat([display, result, light], dim=3)[0].cpu(), bits=8, **write)
+        write_image(side, torch.cat([display, result, light], dim=3)[0].cpu(), bits=8, **write)
     return {
         "written": [str(file) for file in written],
         "width": width,
@@ -66,13 +88,13 @@ def predict_file(model: Enhancer, path: Path, output: Path, config: Plain) -> di
     }
 
 
-def result_suffix(path: Path, encoding: str, wanted: str | None) -> str:
-    """The suffix of a result: what is asked for, else the photo's own, else .tif (RAW and linear files)."""
+def result_suffix(path: Path, wanted: str | None) -> str:
+    """The suffix of a result: what is asked for, else the photo's own, else .tif (RAW, EXR and the like)."""
     if wanted is not None:
         if wanted.lstrip(".").lower() not in FORMATS:
             raise UserError(f"format: found '{wanted}', accepted are {', '.join(FORMATS)}")
         return f".{wanted.lstrip('.').lower()}"
     own = path.suffix.lower()
-    if encoding == "display" and own in (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp"):
+    if own in (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp"):
         return own
     return ".tif"

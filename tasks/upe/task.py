@@ -51,7 +51,7 @@ class Upe(Task):
         result = model(batch["input"])
         return self.loss(unwrapped(model), result, batch["input"], batch.get("target"))
 
-    def validation_step(self, networks: Networks, batch: Batch) -> dict[str, torch.Tensor]:
+    def validation_step(self, networks: Networks, batch: Batch, stage: Stage) -> dict[str, torch.Tensor]:
         output = networks["model"](batch["input"]).output.clamp(0, 1)
         moved = mean_ev_change(batch["input"], output)
         if "target" not in batch:
@@ -84,8 +84,13 @@ class Upe(Task):
     def evaluate_sample(self, networks: Networks, sample: dict[str, Any], fitted: Plain) -> SampleReport:
         return evaluation.evaluate_sample(unwrapped(networks["model"]), sample, fitted, self.config["strength"])
 
+    def inputs(self) -> list[Path]:
+        files = super().inputs()
+        self.taken = prediction.names_of(files)
+        return files
+
     def predict_file(self, networks: Networks, path: Path, output: Path) -> dict[str, Any]:
-        return prediction.predict_file(unwrapped(networks["model"]), path, output, self.config)
+        return prediction.predict_file(unwrapped(networks["model"]), path, output, self.config, self.taken)
 
     def export(self, networks: Networks, output: Path) -> dict[str, Any]:
         model = unwrapped(networks["model"]).cpu()

@@ -82,7 +82,7 @@ class Toy(Task):
         loss = (networks["model"](batch["x"]) - batch["y"]).square().mean()
         return {"loss": loss, "root": loss.detach().sqrt()}
 
-    def validation_step(self, networks: Any, batch: Any) -> dict[str, torch.Tensor]:
+    def validation_step(self, networks: Any, batch: Any, stage: Any) -> dict[str, torch.Tensor]:
         return {"error": (networks["model"](batch["x"]) - batch["y"]).square().mean(dim=1)}
 
     def protocol(self) -> EvaluationProtocol:
@@ -142,7 +142,7 @@ class Pair(Toy):
         real, fake = networks["discriminator"](batch["y"]), networks["discriminator"](made.detach())
         return {"loss": nn.functional.softplus(-real).mean() + nn.functional.softplus(fake).mean()}
 
-    def validation_step(self, networks: Any, batch: Any) -> dict[str, torch.Tensor]:
+    def validation_step(self, networks: Any, batch: Any, stage: Any) -> dict[str, torch.Tensor]:
         return {"error": (networks["generator"](batch["x"]) - batch["y"]).square().mean(dim=1)}
 
 

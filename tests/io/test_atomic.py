@@ -26,8 +26,13 @@ def test_a_failure_leaves_everything_as_it_was(tmp_path: Path, there: bool) -> N
     path = tmp_path / "a.txt"
     if there:
         path.write_text("before")
-    with pytest.raises(KeyboardInterrupt), write_atomically(path) as temporary:
-        temporary.write_text("half")
-        raise KeyboardInterrupt
+
+    def interrupted() -> None:
+        with write_atomically(path) as temporary:
+            temporary.write_text("half")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
     assert os.listdir(tmp_path) == (["a.txt"] if there else [])
     assert not there or path.read_text() == "before"

@@ -11,8 +11,7 @@ import torch
 from hdr.data.exposure_pairs import ExposurePairs, ExposureSettings
 from hdr.data.scenes import ProceduralScenes
 from hdr.data.sources import SEEDS
-from hdr.engine.modes import shipped_package
-from hdr.engine.package import WEIGHTS, load_weights, read_package_config
+from hdr.engine.package import WEIGHTS, load_weights, read_package_config, shipped_package
 from hdr.io import read_image
 from hdr.metrics.image import delta_e, mean_ev_change, psnr
 from hdr.metrics.quantise import round_8bit

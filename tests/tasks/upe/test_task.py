@@ -153,9 +153,28 @@ def test_nothing_is_overwritten_unless_asked(package: Path, tmp_path: Path) -> N
     assert (tmp_path / "a.jpg").read_bytes() == original
 
 
+def test_no_input_is_replaced_by_the_result_of_another(package: Path, tmp_path: Path) -> None:
+    for number, name in enumerate(("a.jpg", "b.png", "b.jpg")):
+        write_photo(tmp_path / name, seed=number)
+    command = ["mode=predict", f"checkpoint={package}", f"input={tmp_path}", "format=png", "overwrite=true"]
+    run(tmp_path / "run", *command, f"output={tmp_path}/out")
+    written = {path.name for path in (tmp_path / "out").iterdir()}
+    assert written == {"a.png", "b-png.png", "b-jpg.png", "summary.json"}
+    write_photo(tmp_path / "b-jpg.png", seed=3)  # the name that the result of b.jpg would have beside it
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}
+    with pytest.raises(UserError, match=r"2 of 4 files failed[\s\S]*b-jpg\.png, which is one of the inputs"):
+        run(tmp_path / "run", *command, f"output={tmp_path}")
+    assert all((tmp_path / name).read_bytes() == content for name, content in before.items())
+
+
 @pytest.mark.parametrize(
     ("override", "message"),
-    [("strength=2", "strength"), ("format=gif", "format"), ("input=/nowhere", "/nowhere"), ("bits=12", "bits|12")],
+    [
+        ("strength=2", "strength"),
+        ("format=gif", "format"),
+        ("input=/nowhere", "/nowhere"),
+        ("bits=12", r"\b12 bits"),
+    ],
 )
 def test_settings_that_cannot_be(package: Path, tmp_path: Path, override: str, message: str) -> None:
     write_photo(tmp_path / "a.png")
