@@ -147,7 +147,8 @@ def collate(samples: Sequence[dict[str, Any]]) -> dict[str, Any]:
     becomes a list.
 
     Raises:
-        ValueError: samples differ in keys, or a tensor in shape or type (names the samples).
+        SampleError: a tensor differs in shape or type between samples (names them).
+        ValueError: samples differ in keys.
     """
     keys = samples[0].keys()
     for sample in samples:
@@ -166,7 +167,7 @@ def _join(key: str, values: list[Any], samples: Sequence[dict[str, Any]]) -> Any
     for sample, tensor in zip(samples, tensors, strict=True):
         if tensor.shape != tensors[0].shape or tensor.dtype != tensors[0].dtype:
             first = tensors[0]
-            raise ValueError(
+            raise SampleError(
                 f"'{key}' cannot be stacked: sample '{samples[0]['id']}' has {tuple(first.shape)} {first.dtype}, "
                 f"sample '{sample['id']}' has {tuple(tensor.shape)} {tensor.dtype}; crop or resize to one size, or "
                 "use a batch of one"

@@ -221,11 +221,11 @@ def test_collation() -> None:
 def test_what_cannot_be_stacked_is_told_with_the_samples() -> None:
     first = {"id": "a", "input": torch.zeros(3, 4, 5)}
     with pytest.raises(
-        ValueError, match=r"'input' cannot be stacked: sample 'a' has \(3, 4, 5\) .* 'b' has \(3, 4, 6\)"
+        SampleError, match=r"'input' cannot be stacked: sample 'a' has \(3, 4, 5\) .* 'b' has \(3, 4, 6\)"
     ):
         collate([first, {"id": "b", "input": torch.zeros(3, 4, 6)}])
     with pytest.raises(
-        ValueError, match=r"'a' has \(3, 4, 5\) torch.float32, sample 'b' has \(3, 4, 5\) torch.float64"
+        SampleError, match=r"'a' has \(3, 4, 5\) torch.float32, sample 'b' has \(3, 4, 5\) torch.float64"
     ):
         collate([first, {"id": "b", "input": torch.zeros(3, 4, 5, dtype=torch.float64)}])
     with pytest.raises(ValueError, match="samples 'a' and 'b' differ in the keys input, target"):
