@@ -11,7 +11,7 @@ from typing import Any
 import torch
 import yaml
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import nn
 
 from hdr.engine.build import resolve
@@ -45,7 +45,7 @@ def save_package(folder: Path, task: Task, weights: Mapping[str, Mapping[str, to
         for network in task.package_networks
         for name, tensor in weights[network].items()
     }
-    save_file(flat, building / WEIGHTS)
+    (building / WEIGHTS).write_bytes(save(flat))
     write_yaml(building / CONFIG, {key: value for key, value in task.config.items() if key not in OF_COMMANDS})
     write_json(building / FIGURES, metrics)
     if folder.exists():

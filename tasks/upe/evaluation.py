@@ -31,7 +31,7 @@ PROTOCOL = EvaluationProtocol(
         Metric(name="PSNR", unit="dB"),
         Metric(name="SSIM", digits=3),
         Metric(name="ΔE2000", higher_is_better=False),
-        Metric(name="|EV error|", unit="EV", higher_is_better=False),
+        Metric(name="EV error", unit="EV", higher_is_better=False),
     ),
     baselines=("do nothing", "auto-levels", "gamma to mean", "CLAHE", "constant gain", "constant exposure"),
     oracles=("best exposure", "best 3x4 affine"),
@@ -109,7 +109,7 @@ def figures(result: torch.Tensor, target: torch.Tensor) -> dict[str, float]:
         "PSNR": float(psnr(result, target)),
         "SSIM": float(ssim(result, target)),
         "ΔE2000": float(delta_e(result, target)),
-        "|EV error|": float(mean_ev_change(target, result).abs()),
+        "EV error": float(mean_ev_change(target, result).abs()),
     }
 
 
