@@ -27,7 +27,7 @@ lint: $(READY)  ## check style and types
 	$(BIN)/mypy
 
 test-slurm: $(READY)  ## run the tests that need SLURM's programs (skipped where they are not installed)
-	$(BIN)/python -m pytest -m slurm
+	$(BIN)/python -m pytest -m slurm || [ $$? -eq 5 ]  # 5: there are none yet
 
 test-gpu: $(READY)  ## run the tests that need a GPU (skipped where there is none)
 	$(BIN)/python -m pytest -m gpu
