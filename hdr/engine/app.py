@@ -75,6 +75,8 @@ def _runs_elsewhere(arguments: list[str]) -> bool:
 def job(config: DictConfig) -> Any:
     """One run: check the composed configuration and do what its mode says. Hydra calls this, also on a cluster."""
     _Jobs.started += 1
+    if int(os.environ.get("RANK", "0")) > 0:
+        logging.getLogger().setLevel(logging.WARNING)  # one rank tells the story
     try:
         check_composed(config, HydraConfig.get())
         plain: Plain = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]

@@ -68,7 +68,7 @@ def curve_guide(
         return torch.nn.functional.conv2d(curves, mix[None, :, None, None], mix_bias.reshape(1)).clamp(0, 1)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # tensors do not compare to one truth value, and torch.compile hashes callables
 class PointwiseGuide:
     """The weights of ``pointwise_guide``; calling it on an image gives the guide."""
 
@@ -97,7 +97,7 @@ class PointwiseGuide:
         return self.w1, self.b1, self.w2, self.b2
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # tensors do not compare to one truth value, and torch.compile hashes callables
 class CurveGuide:
     """The weights of ``curve_guide``; calling it on an image gives the guide."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -100,6 +101,15 @@ def test_time_in_a_sweeps_subfolder_is_refused(tmp_path: Path) -> None:
     done = command("-m", "seed=1", "hydra.sweep.subdir=${now:%H}", folder=tmp_path)
     assert done.returncode == 2
     assert "hydra.sweep.subdir" in done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler on the CPU")
+def test_compiled_training(tmp_path: Path) -> None:
+    done = command(
+        "+debug=smoke", "device=cpu", "dataset.size=48", "model=upe/compact", "trainer.compile=true", folder=tmp_path
+    )
+    assert done.returncode == 0, done.stderr
 
 
 def test_runs_of_the_same_second_have_folders_of_their_own() -> None:

@@ -24,7 +24,7 @@ from hdr.engine.task import Stage
 from hdr.engine.train import train
 from hdr.errors import UserError
 from tests.conftest import REPOSITORY
-from tests.engine.toy import Pair, Staged, Toy, config
+from tests.engine.toy import COSINE, Pair, Staged, Toy, config
 
 
 def weights(folder: Path) -> dict[str, torch.Tensor]:
@@ -79,9 +79,14 @@ def test_the_package_is_the_best_validation(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "run" / "package" / "metrics.json").read_text())["step"] == 6
 
 
-@pytest.mark.parametrize("kind", [Toy, Pair, Staged])
-def test_interrupted_at_every_step_ends_with_the_same_weights(tmp_path: Path, kind: type[Toy]) -> None:
-    settings = config(ema_decay=0.9, accumulate=2, log_every=2, validate_every=5)
+PLATEAU = {"_target_": "hdr.engine.schedules.Plateau", "patience": 1, "factor": 0.5}
+
+
+@pytest.mark.parametrize(("kind", "scheduler"), [(Toy, COSINE), (Toy, PLATEAU), (Pair, COSINE), (Staged, COSINE)])
+def test_interrupted_again_and_again_ends_with_the_same_weights(
+    tmp_path: Path, kind: type[Toy], scheduler: dict[str, Any]
+) -> None:
+    settings = {**config(ema_decay=0.9, accumulate=2, log_every=2, validate_every=5), "scheduler": scheduler}
     train(kind(settings), tmp_path / "whole")
     signalled = tmp_path / "parts"
     for _ in range(40):
