@@ -263,5 +263,6 @@ def test_workers_outlive_a_stop_signal_to_the_group() -> None:
     assert {str(next(loader)["process"].item()) for _ in range(20)} == workers
     for number in map(int, workers):
         os.kill(number, signal.SIGTERM)  # this is their parent, whom they obey
-    with pytest.raises(RuntimeError, match="exited unexpectedly"):
+    # torch notices by its watchdog, or by the pipe or socket that breaks while a batch is being fetched
+    with pytest.raises((RuntimeError, OSError, EOFError)):
         list(islice(loader, 20))
