@@ -15,9 +15,12 @@ from omegaconf import OmegaConf
 from PIL import Image
 
 from hdr.engine.app import dispatch, register_task
+from hdr.engine.report import tables_as_markdown
 from hdr.errors import UserError
 from hdr.io import read_image
 from tasks.upe.config import UpeConfig
+from tasks.upe.evaluation import PROTOCOL
+from tests.conftest import REPOSITORY
 
 
 def run(folder: Path, *overrides: str) -> Any:
@@ -258,3 +261,12 @@ def test_missing_public_data_say_where_to_get_them(tmp_path: Path) -> None:
     for dataset in ("fivek", "lol"):
         with pytest.raises(UserError, match=r"(?s)Expected layout.*https://"):
             run(tmp_path / dataset, f"dataset={dataset}", f"dataset.root={tmp_path}/nothing", "device=cpu")
+
+
+def test_the_table_in_the_readme_is_the_one_that_was_measured() -> None:
+    folder = REPOSITORY / "tasks" / "upe"
+    table = tables_as_markdown(json.loads((folder / "results" / "held-out.json").read_text()), PROTOCOL)
+    rows = [line for line in table.splitlines() if line.startswith("| ") and "[" in line]
+    readme = (folder / "README.md").read_text()
+    assert len(rows) == 27
+    assert [row for row in rows if row not in readme] == []
