@@ -28,7 +28,17 @@ class Taken(NamedTuple):
 
 
 def names_of(files: Sequence[Path]) -> Taken:
-    """What results must not collide with."""
+    """What results must not collide with.
+
+    Raises:
+        UserError: two inputs in different folders have one name, so one result would replace the other.
+    """
+    same = [name for name, count in Counter(path.name for path in files).items() if count > 1]
+    if same:
+        raise UserError(
+            f"input: {same[0]} stands in several folders, and their results would replace each other; "
+            "take the folders one by one, each with its own output="
+        )
     stems = Counter(path.stem for path in files)
     return Taken(
         inputs=frozenset(path.resolve() for path in files),

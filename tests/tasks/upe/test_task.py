@@ -156,6 +156,15 @@ def test_nothing_is_overwritten_unless_asked(package: Path, tmp_path: Path) -> N
     assert (tmp_path / "a.jpg").read_bytes() == original
 
 
+def test_inputs_of_one_name_are_refused_before_anything_is_written(package: Path, tmp_path: Path) -> None:
+    for number, folder in enumerate("ab"):
+        write_photo(tmp_path / folder / "1.jpg", seed=number)
+    command = ["mode=predict", f"checkpoint={package}", f"output={tmp_path}/out", "overwrite=true"]
+    with pytest.raises(UserError, match=r"1\.jpg stands in several folders"):
+        run(tmp_path / "run", *command, f"input='{tmp_path}/*/1.jpg'")
+    assert not list((tmp_path / "out").glob("*"))
+
+
 def test_no_input_is_replaced_by_the_result_of_another(package: Path, tmp_path: Path) -> None:
     for number, name in enumerate(("a.jpg", "b.png", "b.jpg")):
         write_photo(tmp_path / name, seed=number)
