@@ -120,7 +120,11 @@ def _multiplied(display: Tensor, weighting: Weighting) -> Tensor:
     if weighting.contrast:
         weights = weights * _power(_laplacian(_grey(display)).abs(), weighting.contrast)
     if weighting.saturation:
-        spread = ((display - display.mean(dim=-3, keepdim=True)) ** 2).sum(dim=-3, keepdim=True)
+        # In OpenCV's order of operations: on grey pixels the measure is rounding noise, which decides where all
+        # exposures are grey.
+        red, green, blue = display.split(1, dim=-3)
+        mean = (red + green + blue) * (1 / 3)
+        spread = (red - mean) ** 2 + (green - mean) ** 2 + (blue - mean) ** 2
         weights = weights * _power(_root(spread), weighting.saturation)
     if weighting.exposure:
         distance = ((display - _WELL_EXPOSED) ** 2).sum(dim=-3, keepdim=True)

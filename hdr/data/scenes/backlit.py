@@ -11,7 +11,8 @@ from hdr.data.scenes.nature import Tree, paint_ridge, paint_tree
 from hdr.data.scenes.people import paint_figure, portrait
 from hdr.data.scenes.scene import Rendering
 from hdr.data.scenes.solids import pick
-from hdr.data.scenes.terrain import paint_ground, paint_sky
+from hdr.data.scenes.sky import paint_sky
+from hdr.data.scenes.terrain import paint_ground
 from hdr.data.scenes.texture import Texture, ramp
 
 Array = npt.NDArray[np.float32]

@@ -14,7 +14,8 @@ from hdr.data.scenes.people import paint_figure, passer_by
 from hdr.data.scenes.room import Lamp, Room, paint_floor_and_ceiling, paint_walls
 from hdr.data.scenes.scene import Rendering
 from hdr.data.scenes.solids import ball, corners, paint_box, pick
-from hdr.data.scenes.terrain import paint_ground, paint_sky
+from hdr.data.scenes.sky import paint_sky
+from hdr.data.scenes.terrain import paint_ground
 from hdr.data.scenes.texture import Texture
 
 Array = npt.NDArray[np.float32]

@@ -16,8 +16,12 @@ REC709_LUMINANCE = np.array([0.2126, 0.7152, 0.0722], dtype=np.float32)
 _XYZ_TO_REC709 = np.array(
     [[3.2404542, -1.5371385, -0.4985314], [-0.9692660, 1.8760108, 0.0415560], [0.0556434, -0.2040259, 1.0572252]]
 )
-# The sun's disc is held at this luminance (it is really near 1.6e9 cd/m2), so that every scene stays within about
-# 16 stops and inside the half-float range after exposure.
+SUN_DISC = 1.6e9
+"""Luminance of the sun's disc high in clear air, cd/m2; its image in glass and paint starts from here."""
+SUN_RADIUS = 0.00465
+"""Half the angle that the sun's disc fills, radians."""
+# The disc itself and its mirror images are held at this luminance, so that every scene stays within about 16 stops and
+# inside the half-float range after exposure. The light that the sun sheds is not: it is the full illuminance.
 SUN_DISC_LIMIT = 2.0e6
 
 # CIE standard general sky (ISO 15469:2004), parameters a, b, c, d, e of types 3, 7, 12 and 14.

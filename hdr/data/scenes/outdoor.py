@@ -16,7 +16,8 @@ from hdr.data.scenes.people import paint_figure, passer_by
 from hdr.data.scenes.scene import Rendering
 from hdr.data.scenes.solids import cast_shadow, corners, pick, visible_faces
 from hdr.data.scenes.street import Facade, car_outline, paint_car, paint_facade, paint_roof
-from hdr.data.scenes.terrain import paint_ground, paint_sky
+from hdr.data.scenes.sky import paint_sky
+from hdr.data.scenes.terrain import paint_ground
 from hdr.data.scenes.texture import Texture
 
 Array = npt.NDArray[np.float32]

@@ -1,4 +1,4 @@
-"""Sky with clouds and sun, ground of all kinds, water."""
+"""Ground of all kinds, water."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy.typing as npt
 from hdr.data.scenes.canvas import Canvas
 from hdr.data.scenes.light import SUN_DISC_LIMIT, Daylight, luminance, sky_radiance
 from hdr.data.scenes.solids import colour, faded, pick
-from hdr.data.scenes.texture import Texture, pulses, ramp
+from hdr.data.scenes.texture import Texture, pulses
 
 Array = npt.NDArray[np.float32]
 
@@ -24,51 +24,6 @@ _GROUND = {
     "earth": (0.17, 0.12, 0.08),
     "water": (0.02, 0.03, 0.03),
 }
-
-
-def paint_sky(canvas: Canvas, rng: np.random.Generator, light: Daylight) -> None:
-    """Sky, clouds and the sun's disc above the horizon."""
-    texture = Texture(rng, float(rng.uniform(1.2, 3.0)), bands=4, roughness=0.62)
-    cover = {
-        "clear": rng.uniform(1.2, 2.6),
-        "hazy": rng.uniform(0.5, 1.8),
-        "broken": rng.uniform(-0.4, 0.5),
-        "overcast": -1.0,
-    }[light.weather]
-    shift = rng.uniform(-50.0, 50.0, 2).astype(np.float32)
-    rows = slice(0, int(np.count_nonzero(canvas.y[:, 0] > -canvas.pixel)))
-    if rows.stop == 0:
-        return
-    cols = slice(0, canvas.width)
-    y = np.maximum(canvas.y[rows], canvas.pixel * 0.5)
-    sky = sky_radiance(light, canvas.x, y)
-    lift = np.float32(1.0) / (y + np.float32(0.06))
-    cloud = texture(canvas.x * lift + shift[0], lift + shift[1], np.float32(canvas.pixel) * lift * lift)
-    distance = np.clip(y * 9.0, 0.0, 1.0)
-    if light.weather == "overcast":
-        sky *= 1.0 + 0.16 * cloud * distance
-    else:
-        density = ramp(cloud, float(cover), float(cover) + 1.1) * (0.25 + 0.75 * distance)
-        toward = canvas.x * light.sun_direction[0] + y * light.sun_direction[1] + light.sun_direction[2]
-        bright = 0.62 + 0.30 * np.clip(toward, 0.0, 1.0) ** 4
-        thick = 1.1 - 0.4 * density**2 + 0.10 * cloud
-        white = (light.sky[:, None, None] * 0.75 + light.sun[:, None, None] * bright) * thick
-        sky += (white - sky) * density
-    canvas.paint(rows, cols, 1.0, np.asarray(sky, dtype=np.float32))
-    if light.weather == "overcast" or light.sun_direction[2] <= 0.05:
-        return
-    centre = light.sun_direction[:2] / light.sun_direction[2]
-    radius = max(0.0047 * math.hypot(1.0, float(np.hypot(*centre))), 0.5 * canvas.pixel)
-    found = canvas.window(
-        centre[0] - 2 * radius, centre[0] + 2 * radius, centre[1] - 2 * radius, centre[1] + 2 * radius
-    )
-    if found is None:
-        return
-    away = np.hypot(canvas.x[:, found[1]] - centre[0], canvas.y[found[0]] - centre[1])
-    alpha = np.clip((radius - away) / canvas.pixel + 0.5, 0.0, 1.0) * min((0.0047 / canvas.pixel) ** 2 * 4.0, 1.0)
-    tint = light.sun / max(float(luminance(light.sun)), 1e-6)
-    strength = SUN_DISC_LIMIT * min(float(luminance(light.sun)) / 2.0e4, 1.0)
-    canvas.paint(*found, alpha, np.asarray(tint * strength, dtype=np.float32))
 
 
 def paint_ground(
@@ -87,11 +42,12 @@ def paint_ground(
         _paint_water(canvas, rng, light, rows, x, z, foot, shadow)
         return
     big = coarse(x, z, foot)
-    small = fine(x, z, foot)
-    rough = {"grass": (0.22, 0.30), "meadow": (0.3, 0.3), "snow": (0.035, 0.02), "sand": (0.06, 0.06)}.get(
-        kind, (0.1, 0.12)
+    # Blades stand upright: their pattern is longer across than along the way.
+    small = fine(x, z * 0.6, foot * 0.6) if kind in ("grass", "meadow") else fine(x, z, foot)
+    rough = {"grass": (0.25, 0.5), "meadow": (0.3, 0.5), "snow": (0.04, 0.03), "sand": (0.08, 0.10)}.get(
+        kind, (0.14, 0.18)
     )
-    tone = np.clip(1.0 + rough[0] * big + rough[1] * small, 0.15, 2.2)
+    tone = np.minimum(np.exp(rough[0] * big + rough[1] * small), 2.5)  # what is dark lies between blades and stones
     albedo = base[:, None, None] * tone
     if kind in ("grass", "meadow"):
         dry = np.clip(0.35 * big - 0.1, 0.0, 0.6)
@@ -126,19 +82,34 @@ def _paint_water(
     foot: Array,
     shadow: Array,
 ) -> None:
-    """Rippled water: the sky above mirrored with Schlick's reflectance, and a broken glitter path under the sun."""
-    ripple = Texture(rng, float(rng.uniform(0.8, 2.5)), bands=3, roughness=0.9)
+    """Rippled water: the sky above mirrored with Schlick's reflectance, and the sun's glitter.
+
+    Glitter: slopes are Gaussian with a variance of ``rough``, so that a share P of the facets mirrors the sun, and the
+    mean luminance is F P E / (4 cos(view) cos(facet)^4) with the sun's illuminance E (Cox and Munk 1954); single facets
+    flash where the ripples are steep.
+    """
+    ripple = Texture(rng, float(rng.uniform(0.8, 2.5)), bands=4, roughness=0.9)
+    rough = float(np.exp(rng.uniform(np.log(0.004), np.log(0.03))))
+    deep = pick(rng, [(0.01, 0.035, 0.045), (0.012, 0.03, 0.025), (0.02, 0.05, 0.055)])
     wave = ripple(x * 0.35, z, foot * 0.5)
     y = -canvas.y[rows]
     mirrored = np.clip(y + 0.05 + 0.05 * wave, 0.01, 2.0)
-    sky = sky_radiance(light, np.broadcast_to(canvas.x, mirrored.shape), mirrored)
+    sky = sky_radiance(light, canvas.x, mirrored)
     grazing = y / np.sqrt(1.0 + y * y)
     fresnel = np.clip(0.02 + 0.98 * (1.0 - grazing) ** 5 * (1.0 + 0.12 * wave), 0.0, 0.9)
-    depth = colour(0.01, 0.035, 0.045) * light.white
-    radiance = sky * fresnel + depth[:, None, None]
-    if light.sun_direction[2] > 0.3:
-        centre = float(light.sun_direction[0] / light.sun_direction[2])
-        spread = 0.05 + 0.25 * y
-        path = np.exp(-(((canvas.x - centre) / spread) ** 2)) * np.clip(wave - 1.0, 0.0, 1.5) ** 2
-        radiance += light.sun[:, None, None] * (path * (0.8 * shadow))
+    radiance = sky * fresnel + (deep * light.white)[:, None, None]
+    if light.weather != "overcast":
+        sun = light.sun_direction
+        norm = 1.0 / np.sqrt(canvas.x * canvas.x + (y * y + 1.0))
+        hx, hy, hz = sun[0] - canvas.x * norm, sun[1] + y * norm, sun[2] - norm
+        slope = (hx * hx + hz * hz) / (hy * hy)
+        share = np.exp(slope * np.float32(-1.0 / rough)) * np.float32(1.0 / (math.pi * rough))
+        upright = hy / np.sqrt(hx * hx + hy * hy + hz * hz)
+        facing = np.sqrt(np.maximum(0.5 + 0.5 * (canvas.x * sun[0] - y * sun[1] + sun[2]) * -norm, 0.0))
+        mirror = 0.02 + 0.98 * (1.0 - facing) ** 5
+        mean = mirror * share / (4.0 * np.maximum(y * norm, 0.02) * upright**4) * np.float32(math.pi)
+        flash = np.clip(wave - 0.6, 0.0, 2.0) ** 2 * np.float32(1.0 / 0.11)  # its mean is 1
+        flash += np.clip(foot * 0.6 - 0.3, 0.0, 1.0) * (1.0 - flash)  # far away a pixel holds many facets
+        amount = np.minimum(mean * flash * shadow, np.float32(0.2 * SUN_DISC_LIMIT / luminance(light.sun)))
+        radiance += light.sun[:, None, None] * amount
     canvas.paint(rows, slice(0, canvas.width), 1.0, np.asarray(radiance, dtype=np.float32))
