@@ -10,7 +10,6 @@ from itertools import pairwise
 
 import torch
 from torch import Tensor
-from torch.nn.functional import pad
 
 
 def level_count(height: int, width: int) -> int:
@@ -84,13 +83,13 @@ def _reduce_rows(x: Tensor) -> Tensor:
 
 
 def _mirror_rows(x: Tensor) -> Tensor:
-    """Two rows more on each side; a picture of one or two rows is mirrored as often as it takes."""
+    """Two rows more on each side, mirrored; a picture of one or two rows as often as it takes."""
     rows = x.shape[-2]
-    if rows > 2:
-        flat = x.reshape(1, -1, *x.shape[-2:])
-        return pad(flat, (0, 0, 2, 2), mode="reflect").reshape(*x.shape[:-2], rows + 4, x.shape[-1])
-    places = [0] * 5 if rows == 1 else [0, 1, 0, 1, 0, 1]
-    return torch.cat([x[..., place : place + 1, :] for place in places], dim=-2)
+    if rows == 1:
+        return x.expand(*x.shape[:-2], 5, x.shape[-1])
+    before, after = ((2, 1), (rows - 2, rows - 3)) if rows > 2 else ((0, 1), (0, 1))
+    parts = [x[..., place : place + 1, :] for place in (*before, *after)]
+    return torch.cat([*parts[:2], x, *parts[2:]], dim=-2)
 
 
 def _expand_rows(x: Tensor, rows: int) -> Tensor:
