@@ -1,4 +1,4 @@
-"""Luminance, CIE XYZ and Lab, and colour differences, on RGB tensors with the channels at dimension -3.
+"""Luminance, CIE XYZ and Lab, OKLab, and colour differences, on RGB tensors with the channels at dimension -3.
 
 All functions are element-wise over pixels, take (..., 3, H, W), work in the dtype they are given and clamp nothing.
 RGB has the primaries of Rec. 709 / sRGB. Sums over channels are written out instead of using a matrix product, because
@@ -12,7 +12,9 @@ import math
 import torch
 from torch import Tensor
 
-from hdr.ops.encoding import srgb_to_linear
+from hdr.ops.encoding import linear_to_srgb, power_with_held_slope, srgb_to_linear
+
+_Matrix = tuple[tuple[float, float, float], ...]
 
 LUMINANCE_WEIGHTS = (0.2126, 0.7152, 0.0722)
 """Rec. ITU-R BT.709-6, item 3.2: luminance from linear R, G, B."""
@@ -30,13 +32,39 @@ _XYZ_FROM_LINEAR = (
 _WHITE = tuple(math.fsum(row) for row in _XYZ_FROM_LINEAR)
 """XYZ of R = G = B = 1: D65 as the rounded matrix has it, so that every grey has a* = b* = 0."""
 
+# Ottosson, "A perceptual color space for image processing", 2020, with the matrix for linear sRGB of 25 January 2021.
+_CONES_FROM_LINEAR = (
+    (0.4122214708, 0.5363325363, 0.0514459929),
+    (0.2119034982, 0.6806995451, 0.1073969566),
+    (0.0883024619, 0.2817188376, 0.6299787005),
+)
+_OKLAB_FROM_ROOTS = (
+    (0.2104542553, 0.7936177850, -0.0040720468),
+    (1.9779984951, -2.4285922050, 0.4505937099),
+    (0.0259040371, 0.7827717662, -0.8086757660),
+)
+_CONE_KNEE = 1e-5
+
 _GREYISH = 0.1
 """Chroma below which `delta_e_2000` ignores hue in its gradient; one 8-bit step in one channel of a grey has 0.4."""
+
+
+def _inverse(matrix: _Matrix) -> _Matrix:
+    rows = torch.linalg.inv(torch.tensor(matrix, dtype=torch.float64)).tolist()
+    return tuple((row[0], row[1], row[2]) for row in rows)
+
+
+_LINEAR_FROM_XYZ = _inverse(_XYZ_FROM_LINEAR)
+_LINEAR_FROM_CONES, _ROOTS_FROM_OKLAB = _inverse(_CONES_FROM_LINEAR), _inverse(_OKLAB_FROM_ROOTS)
 
 
 def _weighted(rgb: Tensor, weights: tuple[float, float, float], dim: int) -> Tensor:
     red, green, blue = rgb.split(1, dim=dim)
     return red * weights[0] + green * weights[1] + blue * weights[2]
+
+
+def _product(rgb: Tensor, matrix: _Matrix) -> Tensor:
+    return torch.cat([_weighted(rgb, row, -3) for row in matrix], dim=-3)
 
 
 def luminance(linear: Tensor, dim: int = -3) -> Tensor:
@@ -60,7 +88,12 @@ def linear_to_xyz(linear: Tensor) -> Tensor:
 
     Source: IEC 61966-2-1:1999, 5.3.
     """
-    return torch.cat([_weighted(linear, row, -3) for row in _XYZ_FROM_LINEAR], dim=-3)
+    return _product(linear, _XYZ_FROM_LINEAR)
+
+
+def xyz_to_linear(xyz: Tensor) -> Tensor:
+    """Linear Rec. 709 RGB of CIE XYZ: the inverse of `linear_to_xyz`. Colours outside the gamut get negative values."""
+    return _product(xyz, _LINEAR_FROM_XYZ)
 
 
 def xyz_to_lab(xyz: Tensor) -> Tensor:
@@ -75,6 +108,41 @@ def xyz_to_lab(xyz: Tensor) -> Tensor:
     root = ratio.clamp(min=delta**3) ** (1 / 3)
     x, y, z = torch.where(ratio > delta**3, root, ratio / (3 * delta**2) + 4 / 29).unbind(-3)
     return torch.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], dim=-3)
+
+
+def lab_to_xyz(lab: Tensor) -> Tensor:
+    """CIE XYZ (D65) of L*a*b*: the inverse of `xyz_to_lab`, on its straight line as well.
+
+    Source: CIE 15:2004, 8.2.1 and appendix D.
+    """
+    delta = 6 / 29
+    lightness, a, b = lab.split(1, dim=-3)
+    y = (lightness + 16) / 116
+    root = torch.cat([y + a / 500, y, y - b / 200], dim=-3)
+    ratio = torch.where(root > delta, root**3, 3 * delta**2 * (root - 4 / 29))
+    return torch.cat([plane * white for plane, white in zip(ratio.split(1, dim=-3), _WHITE, strict=True)], dim=-3)
+
+
+def lab_to_display(lab: Tensor) -> Tensor:
+    """sRGB-encoded RGB of L*a*b* (D65): the inverse of `display_to_lab`. Outside the gamut beyond [0, 1]."""
+    return linear_to_srgb(xyz_to_linear(lab_to_xyz(lab)))
+
+
+def linear_to_oklab(linear: Tensor) -> Tensor:
+    """OKLab of linear Rec. 709 RGB; white (1, 1, 1) is (1, 0, 0), HDR values have L above 1.
+
+    Cone responses below 0 have negative roots. The gradient of a root is held at its size at 1e-5 below that response.
+
+    Source: Ottosson, A perceptual color space for image processing, 2020.
+    """
+    cones = _product(linear, _CONES_FROM_LINEAR)
+    sign = 1 - 2 * (cones < 0).to(cones.dtype)
+    return _product(sign * power_with_held_slope(cones * sign, 1 / 3, _CONE_KNEE), _OKLAB_FROM_ROOTS)
+
+
+def oklab_to_linear(oklab: Tensor) -> Tensor:
+    """Linear Rec. 709 RGB of OKLab: the inverse of `linear_to_oklab`. Outside the gamut values are negative."""
+    return _product(_product(oklab, _ROOTS_FROM_OKLAB) ** 3, _LINEAR_FROM_CONES)
 
 
 def display_to_lab(display: Tensor) -> Tensor:
