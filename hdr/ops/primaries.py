@@ -118,22 +118,6 @@ def camera_to_rgb(colour_matrix: Tensor, space: Space = "rec709") -> Tensor:
     return conversion_matrix("rec709", space) @ torch.linalg.inv(scaled)
 
 
-def planckian_rgb(kelvin: Tensor, space: Space = "rec709") -> Tensor:
-    """Linear RGB (..., 3) of a black body at ``kelvin`` (...), luminance 1: the colour of a lamp, or of a wrong white.
-
-    Its channels' reciprocals are the gains that make this light white. 1000 to 15 000 K, where the fit is within
-    0.00013 in u, v; differentiable. Below about 1900 K blue is negative in Rec. 709: nothing is clamped.
-
-    Source: Krystek, Color Research & Application 10(1), 1985.
-    """
-    t = kelvin.double()
-    u = (0.860117757 + 1.54118254e-4 * t + 1.28641212e-7 * t * t) / (1 + 8.42420235e-4 * t + 7.08145163e-7 * t * t)
-    v = (0.317398726 + 4.22806245e-5 * t + 4.20481691e-8 * t * t) / (1 - 2.89741816e-5 * t + 1.61456053e-7 * t * t)
-    x, y = 3 * u / (2 * u - 8 * v + 4), 2 * v / (2 * u - 8 * v + 4)
-    xyz = torch.stack([x / y, torch.ones_like(x), (1 - x - y) / y], dim=-1)
-    return (xyz @ torch.linalg.inv(rgb_to_xyz_matrix(space)).T.to(xyz)).to(kelvin)
-
-
 def _chromaticities(space: Space) -> Tensor:
     if isinstance(space, str) and space not in CHROMATICITIES:
         raise ValueError(f"colour spaces are {', '.join(CHROMATICITIES)}, got {space!r}")

@@ -18,7 +18,6 @@ from hdr.ops.primaries import (
     camera_to_rgb,
     conversion_matrix,
     convert_primaries,
-    planckian_rgb,
     rgb_to_xyz_matrix,
     white_xyz,
 )
@@ -119,25 +118,6 @@ def test_camera_matrix_agrees_with_libraw(shared_data: Path) -> None:
         from_xyz, expected = raw.rgb_xyz_matrix[:3], raw.color_matrix[:, :3]
     # LibRaw has the matrix of sRGB with six digits, for a white that differs in the fourth.
     np.testing.assert_allclose(camera_to_rgb(torch.tensor(from_xyz)), expected, atol=5e-4)
-
-
-@pytest.mark.parametrize("kelvin", [1000.0, 2000.0, 2856.0, 4000.0, 6500.0, 15000.0])
-def test_black_bodies_agree_with_an_integral_over_the_spectrum(kelvin: float) -> None:
-    rgb = planckian_rgb(torch.tensor(kelvin, dtype=torch.float64))
-    xyz = rgb_to_xyz_matrix("rec709") @ rgb
-    assert xyz[1].item() == pytest.approx(1.0)
-    spectrum = colour.sd_to_XYZ(colour.sd_blackbody(kelvin), method="Integration")
-    ours, expected = (colour.xy_to_UCS_uv(colour.XYZ_to_xy(values)) for values in (xyz.numpy(), spectrum))
-    np.testing.assert_allclose(ours, expected, atol=1.3e-4)
-
-
-def test_black_bodies_come_in_batches_and_have_gradients() -> None:
-    kelvin = torch.tensor([[2500.0, 3500.0], [5000.0, 9000.0]], dtype=torch.float64, requires_grad=True)
-    rgb = planckian_rgb(kelvin, "rec2020")
-    assert rgb.shape == (2, 2, 3)
-    torch.testing.assert_close(rgb[1, 0], planckian_rgb(kelvin[1, 0], "rec2020"))
-    assert (rgb[..., 2] / rgb[..., 0]).flatten().diff().min() > 0  # hotter is bluer
-    assert torch.autograd.gradcheck(planckian_rgb, (kelvin,), eps=1e-2)
 
 
 def test_user_mistakes_are_named() -> None:
