@@ -20,6 +20,8 @@ XMP, DNG_VERSION = 0x02BC, 0xC612
 ORIENTATION, EXIF_POINTER, GPS_POINTER, INTEROPERABILITY_POINTER = 0x0112, 0x8769, 0x8825, 0xA005
 MAKE, MODEL, EXPOSURE_TIME, F_NUMBER, ISO = 0x010F, 0x0110, 0x829A, 0x829D, 0x8827
 DATE_TIME, DATE_TIME_ORIGINAL, ARTIST, FOCAL_LENGTH = 0x0132, 0x9003, 0x013B, 0x920A
+SUB_SECONDS_ORIGINAL, RECOMMENDED_EXPOSURE_INDEX = 0x9291, 0x8832
+SHUTTER_SPEED_VALUE, APERTURE_VALUE, BRIGHTNESS_VALUE, EXPOSURE_BIAS = 0x9201, 0x9202, 0x9203, 0x9204
 _MAKER_NOTE, _COLOUR_SPACE, _PIXEL_X, _PIXEL_Y, _INTEROPERABILITY_INDEX = 0x927C, 0xA001, 0xA002, 0xA003, 0x0001
 _POINTERS = (EXIF_POINTER, GPS_POINTER, INTEROPERABILITY_POINTER)
 _THUMBNAILS = ((0x0201, 0x0202), (0x0111, 0x0117))  # (offset, length) of a JPEG and of an uncompressed thumbnail
@@ -32,7 +34,7 @@ _EXPOSURE = (EXPOSURE_TIME, F_NUMBER, 0x8822, ISO, DATE_TIME_ORIGINAL, *range(0x
 _TEXT_FACTS = {"make": MAKE, "model": MODEL}
 _NUMBER_FACTS = {"exposure_time": EXPOSURE_TIME, "aperture": F_NUMBER, "iso": ISO}
 
-_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8}
+_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}
 
 
 class DamagedExif(ValueError):
@@ -70,7 +72,7 @@ def byte_order(block: bytes | mmap) -> str:
 def read_directories(block: bytes | mmap) -> Directory:
     """IFD0 with the Exif, GPS and interoperability directories in the place of their pointers."""
     order = byte_order(block)
-    return _read_directory(block, _unpack(block, order + "I", 4), order, 0)[0]
+    return read_directory(block, _unpack(block, order + "I", 4), order, 0)[0]
 
 
 def edit(block: bytes, *, width: int, height: int, now_srgb: bool) -> bytes:
@@ -81,7 +83,7 @@ def edit(block: bytes, *, width: int, height: int, now_srgb: bool) -> bytes:
     """
     data = bytearray(block)
     order = byte_order(block)
-    first, next_position = _read_directory(block, _unpack(block, order + "I", 4), order, 0)
+    first, next_position = read_directory(block, _unpack(block, order + "I", 4), order, 0)
     _store(data, first.get(ORIENTATION), 1, order)
     exif = first.get(EXIF_POINTER)
     if isinstance(exif, dict):
@@ -97,7 +99,7 @@ def edit(block: bytes, *, width: int, height: int, now_srgb: bool) -> bytes:
     second = _unpack(block, order + "I", next_position)
     if second:
         data[next_position : next_position + 4] = bytes(4)
-        _erase_thumbnail(data, second, _read_directory(block, second, order, 1)[0], order)
+        _erase_thumbnail(data, second, read_directory(block, second, order, 1)[0], order)
     return bytes(data)
 
 
@@ -147,11 +149,22 @@ def pack_directory(directory: Directory, offset: int, order: str) -> bytes:
 
 
 def facts(directories: Directory, order: str) -> dict[str, Any]:
-    """Of make, model, exposure_time (s), aperture (f-number) and iso those that the block has; zero becomes None."""
-    exif = directories.get(EXIF_POINTER)
-    fields = directories | exif if isinstance(exif, dict) else directories
+    """Of make, model, exposure_time (s), aperture (f-number) and iso those that the block has; zero becomes None.
+
+    An ISO of 65535 says that the field is too small and another holds it (Exif 2.32, PhotographicSensitivity).
+    """
+    fields = merged(directories)
     found: dict[str, Any] = {name: _text(fields[tag]) for name, tag in _TEXT_FACTS.items() if tag in fields}
-    return found | {name: _positive(fields[tag], order) for name, tag in _NUMBER_FACTS.items() if tag in fields}
+    found |= {name: _positive(fields[tag], order) for name, tag in _NUMBER_FACTS.items() if tag in fields}
+    if found.get("iso") == 65535:
+        found["iso"] = _positive(fields.get(RECOMMENDED_EXPOSURE_INDEX), order) or 65535.0
+    return found
+
+
+def merged(directories: Directory) -> Directory:
+    """The fields of IFD0 and of the Exif directory together."""
+    exif = directories.get(EXIF_POINTER)
+    return directories | exif if isinstance(exif, dict) else directories
 
 
 def orientation(directories: Directory, order: str) -> int:
@@ -212,21 +225,27 @@ def _unpack(block: bytes | mmap, layout: str, position: int) -> int:
     return int(struct.unpack(layout, block[position : position + size])[0])
 
 
-def _read_directory(block: bytes | mmap, offset: int, order: str, depth: int) -> tuple[Directory, int]:
-    """The directory at ``offset`` and the position of its link to the next one; unreadable fields are left out."""
+def read_directory(block: bytes | mmap, offset: int, order: str, depth: int = 0) -> tuple[Directory, int]:
+    """The directory at ``offset`` and the position of its link to the next one; unreadable fields are left out.
+
+    So are repeated tags, and fields once their sizes add up to more than the block: values do not overlap in an honest
+    file, and a hostile one could ask for any amount of memory and time.
+    """
     count = _unpack(block, order + "H", offset)
     end = offset + 2 + 12 * count
     _unpack(block, order + "I", end)
     entries: Directory = {}
+    room = len(block)
     for position in range(offset + 2, end, 12):
         tag, kind, values = struct.unpack(order + "HHI", block[position : position + 8])
         size = _SIZES.get(kind, 0) * values
         start = position + 8 if size <= 4 else _unpack(block, order + "I", position + 8)
-        if not size or start + size > len(block):
+        if not size or start + size > len(block) or size > room or tag in entries:
             continue
+        room -= size
         if tag in _POINTERS and depth < 2 and kind in (4, 13):
             try:
-                entries[tag] = _read_directory(block, _unpack(block, order + "I", start), order, depth + 1)[0]
+                entries[tag] = read_directory(block, _unpack(block, order + "I", start), order, depth + 1)[0]
             except DamagedExif:
                 continue
         elif tag not in _POINTERS:

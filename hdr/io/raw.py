@@ -8,30 +8,26 @@ the colours to Rec. 709. Nothing is brightened. As LibRaw clips each channel at 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 from hdr.io import exif as exif_block
+from hdr.io import libraw
 from hdr.io.decoded import Decoded, examine
 from hdr.io.metadata import Metadata, SensorMetadata
-from hdr.io.samples import check_size, to_planes
-
-# LibRaw's flip: 1 mirrors columns, 2 mirrors rows, 4 exchanges them.
-_FLIP_TO_ORIENTATION = {0: 1, 1: 2, 2: 4, 3: 3, 4: 5, 5: 8, 6: 6, 7: 7}
+from hdr.io.samples import to_planes
 
 
 def read_raw(path: Path, *, half_size: bool) -> Decoded:
     """A RAW file at full size, or at half size, where each 2x2 block of the mosaic becomes one pixel (5 times faster).
 
     White balance: as shot; where the file has no usable values, daylight by the camera's matrix; where there is no
-    matrix either, none. ``metadata.sensor`` says which. Raises ``rawpy.LibRawError`` for what LibRaw cannot read.
+    matrix either, none. ``metadata.sensor`` says which. Raises ``ValueError`` for what LibRaw cannot read.
     """
     import rawpy
 
-    with rawpy.imread(str(path)) as raw:
-        check_size(raw.sizes.iwidth, raw.sizes.iheight)
+    with libraw.opened(path) as raw:
         balance, source = white_balance(raw.camera_whitebalance, raw.daylight_whitebalance)
         samples = raw.postprocess(
             half_size=half_size,
@@ -44,7 +40,8 @@ def read_raw(path: Path, *, half_size: bool) -> Decoded:
             adjust_maximum_thr=0.0,
             highlight_mode=rawpy.HighlightMode.Clip,
         )
-        black, white, other, flip = raw.black_level_per_channel, raw.white_level, raw.other, raw.sizes.flip
+        black, white, other = raw.black_level_per_channel, raw.white_level, raw.other
+        orientation = libraw.orientation(raw)
     if samples.ndim == 2:
         samples = samples[..., None]
     smallest = min(balance)
@@ -57,9 +54,9 @@ def read_raw(path: Path, *, half_size: bool) -> Decoded:
     exif, xmp = exif_block.blocks_of_file(path)
     exif, facts = examine(exif or _exif_from_libraw(other), path)
     facts.pop("adobe_rgb", None)
-    for name, value in _facts_from_libraw(other).items():
-        facts.setdefault(name, value)
-    facts["orientation"] = _FLIP_TO_ORIENTATION[flip]
+    known = libraw.facts(other)
+    known.pop("focal_length", None)
+    facts = known | facts | {"orientation": orientation}
     metadata = Metadata(format="raw", bits=16, source=path, exif=exif, xmp=xmp, sensor=sensor, **facts)
     return to_planes(samples), "linear", metadata
 
@@ -72,21 +69,16 @@ def white_balance(
     LibRaw gives daylight as 1, 1, 1 when it has no matrix to compute it from.
     """
     shot, sun = ([float(value) for value in multipliers[:3]] for multipliers in (camera, daylight))
-    if all(math.isfinite(value) and value > 0 for value in shot):
+    if libraw.usable(shot):
         return shot, "camera"
-    if all(math.isfinite(value) and value > 0 for value in sun) and len(set(sun)) > 1:
+    if libraw.usable(sun) and len(set(sun)) > 1:
         return sun, "daylight"
     return [1.0, 1.0, 1.0], "unity"
 
 
-def _facts_from_libraw(other: Any) -> dict[str, float]:
-    values = {"exposure_time": other.shutter_speed, "aperture": other.aperture, "iso": other.iso_speed}
-    return {name: float(value) for name, value in values.items() if math.isfinite(value) and value > 0}
-
-
 def _exif_from_libraw(other: Any) -> bytes | None:
     """An EXIF block for containers that hold none (CRW) or not in the form of a TIFF file (CR3, RAF)."""
-    facts = _facts_from_libraw(other)
+    facts = libraw.facts(other)
     values: dict[int, str | float | int] = {}
     if "exposure_time" in facts:
         values[exif_block.EXPOSURE_TIME] = facts["exposure_time"]
@@ -94,8 +86,8 @@ def _exif_from_libraw(other: Any) -> bytes | None:
         values[exif_block.F_NUMBER] = facts["aperture"]
     if "iso" in facts:
         values[exif_block.ISO] = round(facts["iso"])
-    if math.isfinite(other.focal_length) and other.focal_length > 0:
-        values[exif_block.FOCAL_LENGTH] = float(other.focal_length)
+    if "focal_length" in facts:
+        values[exif_block.FOCAL_LENGTH] = facts["focal_length"]
     if other.timestamp.year > 1970:
         values[exif_block.DATE_TIME_ORIGINAL] = other.timestamp.strftime("%Y:%m:%d %H:%M:%S")
     if other.artist:
