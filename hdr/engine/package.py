@@ -23,8 +23,8 @@ from hdr.errors import UserError
 WEIGHTS, CONFIG, FIGURES = "model.safetensors", "config.yaml", "metrics.json"
 # what a command says and a model does not hold
 OF_COMMANDS = (
-    "mode", "device", "resume", "checkpoint", "input", "output", "overwrite", "source", "shard", "evaluation", "logger",
-    "paths",
+    "mode", "device", "resume", "checkpoint", "input", "output", "overwrite", "source", "decode", "shard", "evaluation",
+    "logger", "paths",
 )  # fmt: skip
 
 
