@@ -31,7 +31,7 @@ from typing import Any
 from hdr.data.manifest import Record
 from hdr.data.pairing import Folders, pair_folders, shorten
 from hdr.data.photos import PhotoDataset, choose_split, hold_out, logger
-from hdr.data.public import PublicSet, put_in
+from hdr.data.public import PublicSet
 from hdr.data.splits import apply_lists, read_list
 from hdr.errors import UserError
 
@@ -119,12 +119,12 @@ _PROTOCOLS = {
 def fivek(
     root: str | os.PathLike[str],
     protocol: str,
-    split: str = "train",
+    split: str | None = "train",
     *,
     holdout: float = 0.0,
     **options: Any,
 ) -> PhotoDataset:
-    """A split of FiveK under a protocol (see the module), as input and target pairs.
+    """A split of FiveK (None: all of it) under a protocol (see the module), as input and target pairs.
 
     ``holdout`` is the share of the training photos that becomes ``val`` where the protocol has no validation split;
     ``options`` are those of :class:`PhotoDataset`.
@@ -145,12 +145,12 @@ def fivek(
 
 def _records(root: Path, protocol: _Protocol) -> list[Record]:
     records: list[Record] = []
-    name = protocol.described.name
+    name, mark = protocol.described.name, protocol.described.mark
     for split, folders in protocol.folders.items():
         pairs, report = pair_folders(root, folders, _ID)
         if not report.complete:
             logger.warning("%s: %s", name, report)
-        records += put_in(split, pairs) if split else pairs
+        records += mark(pairs, split or None)
     if protocol.lists:
         names = {split: _listed(root, choices) for split, choices in protocol.lists.items()}
         records, missing = apply_lists(records, names)
@@ -158,7 +158,7 @@ def _records(root: Path, protocol: _Protocol) -> list[Record]:
             logger.warning("%s: %d listed photos are not there: %s", name, len(missing), shorten(missing))
     elif "" in protocol.folders:
         training = [record for record in records if record.id < _FIRST_TEST_PHOTO_OF_UPE]
-        records = put_in("train", training) + put_in("test", records[len(training) :])
+        records = mark(training, "train") + mark(records[len(training) :], "test")
     return records
 
 

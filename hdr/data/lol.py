@@ -20,7 +20,7 @@ from typing import Any
 from hdr.data.manifest import Record
 from hdr.data.pairing import pair_folders
 from hdr.data.photos import PhotoDataset, choose_split, hold_out, logger
-from hdr.data.public import PublicSet, put_in
+from hdr.data.public import PublicSet
 from hdr.errors import UserError
 
 _V1 = PublicSet(
@@ -54,14 +54,15 @@ _VERSIONS: dict[str, tuple[PublicSet, str, str | None, dict[str, int]]] = {
 def lol(
     root: str | os.PathLike[str],
     version: str = "v1",
-    split: str = "train",
+    split: str | None = "train",
     *,
     holdout: float = 0.0,
     **options: Any,
 ) -> PhotoDataset:
-    """A split of LOL, as input (low light) and target pairs; ``options`` are those of :class:`PhotoDataset`.
+    """A split of LOL (None: all of it), as input (low light) and target pairs.
 
-    The sets have no validation split: ``holdout`` is the share of the training pairs that becomes ``val``.
+    The sets have no validation split: ``holdout`` is the share of the training pairs that becomes ``val``. ``options``
+    are those of :class:`PhotoDataset`.
 
     Raises:
         UserError: an unknown version or split, or missing data (with the layout and where to get it).
@@ -80,5 +81,5 @@ def lol(
         if not report.complete:
             logger.warning("%s, %s: %s", described.name, name, report)
         described.check_count(name, pairs, [counts[name]])
-        records += put_in(name, pairs)
+        records += described.mark(pairs, name)
     return PhotoDataset(choose_split(hold_out(records, holdout), split, described.name), **options)

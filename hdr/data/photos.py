@@ -1,7 +1,7 @@
 """Real photographs as samples: pairs, single photos and lists, from files or from the tensor cache.
 
 All of them are one class over manifest records; the functions differ in where the records come from. Public data sets
-have their own: :func:`hdr.data.fivek.fivek`, :func:`hdr.data.lol.lol`.
+have their own, see ``hdr/data/README.md``.
 """
 
 from __future__ import annotations
@@ -100,8 +100,13 @@ class PhotoDataset:
                 for role in self.roles:
                     if role not in entry.names():
                         raise UserError(f"{entry.path}: this cache entry of '{record.id}' has {there}, but no '{role}'")
+                facts = entry.facts.get("pixels", {})
+                if not facts.keys() >= set(self.roles):
+                    raise UserError(
+                        f"{entry.path}: this cache entry of '{record.id}' holds sensor values, not photos; prepare the "
+                        "source with decode=photos into another folder, or use a data set of sensor captures"
+                    )
                 window = self._window(record, {role: entry.shape(role) for role in self.roles}, place)
-                facts = entry.facts["pixels"]
                 pixels = {role: unpack_pixels(entry.read(role, window), facts[role]) for role in self.roles}
                 return pixels, {role: facts[role]["encoding"] for role in self.roles}
         photos = {role: read_image(record.paths[role]) for role in self.roles}
@@ -133,13 +138,23 @@ def limit_long_edge(pixels: torch.Tensor, long_edge: int | None) -> torch.Tensor
     return resize_antialiased(pixels[None], size)[0]
 
 
-def manifest_photos(path: str | os.PathLike[str], split: str | None = None, **options: Any) -> PhotoDataset:
+def manifest_photos(
+    path: str | os.PathLike[str],
+    split: str | None = None,
+    *,
+    ratios: Mapping[str, float] = RATIOS,
+    seed: int = 0,
+    **options: Any,
+) -> PhotoDataset:
     """The records of a manifest, or those of one ``split`` in it; the index of a cache folder is a manifest.
 
-    ``options`` are those of :class:`PhotoDataset`.
+    A manifest that names no split at all, such as the index of a prepared folder of photos, is divided by group as
+    ``ratios`` and ``seed`` say (:func:`assign_splits`). ``options`` are those of :class:`PhotoDataset`.
     """
     records = read_manifest(path)
     check_groups(records)
+    if all(record.split is None for record in records):
+        return PhotoDataset(_split_part(records, split, ratios, seed, str(path)), **options)
     return PhotoDataset(choose_split(records, split, str(path)), **options)
 
 

@@ -2,72 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
-import multiprocessing
 import os
-import signal
-import threading
 import time
-from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
-from dataclasses import asdict, dataclass, field, replace
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
-
-import torch
+from typing import Any
 
 from hdr.data import cache
+from hdr.data.decode import Decode, is_raw_path
 from hdr.data.manifest import Record
-from hdr.data.photos import limit_long_edge
+from hdr.data.pairing import shorten
+from hdr.data.processes import in_processes
 from hdr.errors import UserError
-from hdr.io import read_image
 from hdr.progress import progress_bar
 
-_CAMERA = ("exposure_time", "aperture", "iso", "make", "model")  # what is kept of a photo's metadata
+_DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
+_SECONDS_BETWEEN_SAVES = 30.0  # of the index, so that a run that was killed need not hash all sources again
 
 Outcome = tuple[str, Record | str]  # ("written" | "kept", record of the entry) or ("failed", message)
-
-
-class Decode(Protocol):
-    """How a capture's files become tensors. It is sent to worker processes, so it must be picklable."""
-
-    @property
-    def parameters(self) -> dict[str, Any]:
-        """JSON values that tell this decode from every other; a version among them."""
-        ...
-
-    def __call__(self, paths: Mapping[str, Path]) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
-        """Tensors (uint8, uint16 or half) and facts (JSON values) of the capture whose files are ``paths``."""
-        ...
-
-
-@dataclass(frozen=True, kw_only=True)
-class PhotoDecode:
-    """Every role's photo as (3, H, W) pixels in its own encoding, optionally reduced."""
-
-    long_edge: int | None = None  # larger photos are reduced to this, antialiased, in their encoding
-    half_size: bool = False  # develop RAW files at half width and height, which is much faster
-
-    @property
-    def parameters(self) -> dict[str, Any]:
-        """The kind of decode, its version and its settings."""
-        return {"decode": "photo", "version": 1, **asdict(self)}
-
-    def __call__(self, paths: Mapping[str, Path]) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
-        """Packed pixels by role, and for each role how to unpack them."""
-        tensors: dict[str, torch.Tensor] = {}
-        facts: dict[str, Any] = {}
-        for role, path in paths.items():
-            photo = read_image(path, half_size=self.half_size)
-            pixels = limit_long_edge(photo.pixels, self.long_edge)
-            tensors[role], facts[role] = cache.pack_pixels(pixels, photo.encoding)
-            told = {name: getattr(photo.metadata, name) for name in _CAMERA}
-            facts[role]["camera"] = {name: value for name, value in told.items() if value is not None}
-        return tensors, {"pixels": facts}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,15 +50,21 @@ def prepare(
     """Bring every record into the cache ``folder``; what is there already stays, so it can be stopped and run again.
 
     A source that cannot be decoded is listed in the summary, also when its decoder takes the whole process down; the
-    others go on. A source whose size and time are those of the last run is not read again; ``verify`` reads everything
-    and rebuilds entries with a damaged byte. ``shard="3/32"`` does the third of 32 parts (by a hash of the id, so the
-    parts do not depend on order); shards may run at the same time on several machines with one folder.
+    others go on. So that this holds for RAW files too, which come from anywhere and are read by native code, they are
+    decoded in a process of their own even when ``workers`` is 0; other photos are decoded in this process then.
+
+    A source whose size and time are those of the last run is not read again; ``verify`` reads everything and rebuilds
+    entries with a damaged byte. ``shard="3/32"`` does the third of 32 parts (by a hash of the id, so the parts do not
+    depend on order); shards may run at the same time on several machines with one folder.
 
     Raises:
-        UserError: a wrong ``shard``, or a folder that holds a cache with other decode parameters.
-        OSError: the cache cannot be written (a full disk).
+        UserError: two records of one id, a wrong ``shard``, a folder that holds a cache with other decode parameters,
+            or a full disk.
     """
     target = Path(folder)
+    twice = [name for name, count in Counter(record.id for record in records).items() if count > 1]
+    if twice:
+        raise UserError(f"several captures are called {shorten(twice)}; each needs an id of its own in one cache")
     part = [record for record in records if in_shard(record.id, shard)]
     cache.claim_folder(target, decode.parameters)
     _remove_leftovers(target)
@@ -115,18 +79,41 @@ def prepare(
         else:
             done[record.id] = known
     counts = {"written": 0, "kept": len(done)}
+    if any(is_raw_path(path) for record in todo for path in record.paths.values()):
+        workers = max(1, workers)
+    build = partial(_build, target, decode, verify)
     try:
-        with progress_bar("prepare", len(part), len(done)) as bar:
-            for record, (outcome, result) in _in_processes(partial(_build, target, decode, verify), todo, workers):
+        with _saved(target, done, failed) as save, progress_bar("prepare", len(part), len(done)) as bar:
+            for record, (outcome, result) in in_processes(build, todo, workers, _died):
                 if isinstance(result, Record):
                     counts[outcome] += 1
                     done[record.id] = result
                 else:
                     failed[record.id] = result
-                bar.advance()
-    finally:
-        cache.update_index(target, done.values(), drop=failed)
+                bar.advance(f"{len(failed)} cannot be decoded" if failed else None)
+                save()
+    except OSError as error:
+        if error.errno not in _DISK_FULL:
+            raise
+        raise UserError(f"{target}: the disk is full; make room and run the same command again, it goes on") from error
     return PrepareSummary(index=target / cache.INDEX, failed=failed, **counts)
+
+
+@contextlib.contextmanager
+def _saved(folder: Path, done: Mapping[str, Record], failed: Mapping[str, str]) -> Iterator[Callable[[], None]]:
+    """Bring ``done`` and ``failed`` into the index now and then, by the function that is given, and at the end."""
+    last = time.monotonic()
+
+    def save() -> None:
+        nonlocal last
+        if time.monotonic() - last > _SECONDS_BETWEEN_SAVES:
+            cache.update_index(folder, done.values(), drop=failed)
+            last = time.monotonic()
+
+    try:
+        yield save
+    finally:
+        cache.update_index(folder, done.values(), drop=failed)
 
 
 def in_shard(name: str, shard: str | None) -> bool:
@@ -175,14 +162,24 @@ def _build(folder: Path, decode: Decode, verify: bool, record: Record) -> Outcom
         key = cache.entry_key({role: cache.hash_file(path) for role, path in record.paths.items()}, decode.parameters)
         path = cache.entry_path(folder, key)
         there = cache.entry_is_sound(path, key, every_byte=verify)
-        tensors, facts = ({}, {}) if there else decode(record.paths)
+        tensors, facts = ({}, _facts(path)) if there else decode(record.paths)
     except Exception as error:  # whatever a decoder does with a broken file must not end the run
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if isinstance(error, OSError) and error.errno in _DISK_FULL:
             raise
         return "failed", str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
     if not there:
         cache.write_entry(path, key, tensors, facts)
-    return ("kept" if there else "written"), _indexed(record, folder, {"key": key, "sources": sources})
+    told = {**facts.get("index", {}), "key": key, "sources": sources}
+    return ("kept" if there else "written"), _indexed(record, folder, told)
+
+
+def _facts(path: Path) -> dict[str, Any]:
+    with cache.Entry(path) as entry:
+        return entry.facts
+
+
+def _died(record: Record) -> Outcome:
+    return "failed", "the process that decoded it died; the file is damaged, or there was too little memory"
 
 
 def _remove_leftovers(folder: Path) -> None:
@@ -193,55 +190,3 @@ def _remove_leftovers(folder: Path) -> None:
                 path.unlink()
         except FileNotFoundError:
             pass
-
-
-def _in_processes(
-    function: Callable[[Record], Outcome], items: Iterable[Record], workers: int
-) -> Iterator[tuple[Record, Outcome]]:
-    """Apply ``function`` in ``workers`` processes (0: in this one); a process that dies costs only its own item."""
-    pending = deque(items)
-    if workers == 0:
-        for item in pending:
-            yield item, function(item)
-        return
-    while pending:
-        suspects = yield from _until_broken(function, pending, workers)
-        for item in suspects:  # one of these took its process down: each gets its own, to find which
-            if (yield from _until_broken(function, deque([item]), 1)):
-                yield item, ("failed", "the process that decoded it died")
-
-
-def _until_broken(
-    function: Callable[[Record], Outcome], pending: deque[Record], workers: int
-) -> Generator[tuple[Record, Outcome], None, list[Record]]:
-    """Work ``pending`` off in one pool; returns the items that were under way when a process of it died."""
-    running: dict[Future[Outcome], Record] = {}
-    context = multiprocessing.get_context("spawn")  # a forked copy of threads and CUDA state would be unsafe
-    with ProcessPoolExecutor(min(workers, len(pending)), context, _start_process) as pool:
-        try:
-            while pending or running:
-                while pending and len(running) < 2 * workers:
-                    running[pool.submit(function, pending[0])] = pending[0]
-                    pending.popleft()
-                for future in wait(running, return_when=FIRST_COMPLETED).done:
-                    result = future.result()
-                    yield running.pop(future), result
-        except BrokenProcessPool:
-            return list(running.values())
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
-    return []
-
-
-def _start_process() -> None:
-    torch.set_num_threads(1)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)

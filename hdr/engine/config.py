@@ -186,7 +186,8 @@ class RunConfig:
     input: str | None = None  # predict: a file, a folder, a glob or a .txt list
     output: str | None = None  # predict, export, evaluate: folder for the results; null: the run folder
     overwrite: bool = False  # predict, export: replace results that are already there
-    source: str | None = None  # prepare: folder or manifest to read
+    source: str | None = None  # prepare: folder or manifest to read; null: the photos of the data set
+    decode: str = "photos"  # prepare: photos, or for RAW files their sensor values: sensor, sensor_binned (half size)
     shard: str | None = None  # prepare: `3/32` does the third of 32 parts
     dataset: DatasetConfig = MISSING
     model: ModelConfig = MISSING

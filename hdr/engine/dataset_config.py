@@ -126,6 +126,83 @@ class LolConfig(PhotosConfig):
     holdout: float = 0.05  # share of the training pairs for validation
 
 
+@dataclass(kw_only=True)
+class HdrPlusConfig(PhotosConfig):
+    """HDR+ bursts as `python -m hdr.data.hdrplus_download` fetches them."""
+
+    _target_: str = "hdr.data.hdrplus.hdrplus"
+    root: str = "${paths.data}/hdrplus"  # folder
+    roles: list[str] = field(default_factory=lambda: ["merged"])  # merged, final, frame_000 ...
+    gap: float | None = None  # minutes between bursts that may be on two sides of a split; null: a day is one group
+    ratios: dict[str, float] = field(default_factory=lambda: {"train": 0.8, "val": 0.1, "test": 0.1})  # shares
+
+
+@dataclass(kw_only=True)
+class HdrSynthConfig(PhotosConfig):
+    """HDR-Synth: HDR pictures without photographs."""
+
+    _target_: str = "hdr.data.hdr_images.hdr_synth"
+    root: str = "${paths.data}/hdr_synth"  # folder
+    group: str | None = None  # pattern whose first group names what may not be torn apart; null: each picture
+    holdout: float = 0.1  # share of the training pictures for validation, where lists divide them
+    ratios: dict[str, float] = field(default_factory=lambda: {"train": 0.8, "val": 0.1, "test": 0.1})  # else: shares
+
+
+@dataclass(kw_only=True)
+class HdrRealConfig(PhotosConfig):
+    """HDR-Real: photographs and their HDR pictures."""
+
+    _target_: str = "hdr.data.hdr_images.hdr_real"
+    root: str = "${paths.data}/hdr_real"  # folder
+    holdout: float = 0.05  # share of the training pairs for validation
+
+
+@dataclass(kw_only=True)
+class HdrEyeConfig(PhotosConfig):
+    """HDR-Eye: 46 pairs, a test set."""
+
+    _target_: str = "hdr.data.hdr_images.hdr_eye"
+    root: str = "${paths.data}/hdr_eye"  # folder
+
+
+@dataclass(kw_only=True)
+class SiHdrConfig(PhotosConfig):
+    """SI-HDR: 181 scenes, a test set."""
+
+    _target_: str = "hdr.data.hdr_images.si_hdr"
+    root: str = "${paths.data}/si_hdr"  # folder
+    condition: str = "clip_95"  # clip_95, clip_97, or raw for its brackets (mode=prepare)
+
+
+@dataclass(kw_only=True)
+class MsecConfig(PhotosConfig):
+    """The exposure set of Afifi et al.: five exposures per scene."""
+
+    _target_: str = "hdr.data.exposure_sets.msec"
+    root: str = "${paths.data}/msec"  # folder
+    expert: str = "c"  # a to e: whose retouched photos are the targets of the test part
+    evs: list[float] | None = None  # keep these relative exposures; null: all five
+
+
+@dataclass(kw_only=True)
+class SiceConfig(PhotosConfig):
+    """SICE: exposure sequences with a reference each."""
+
+    _target_: str = "hdr.data.exposure_sets.sice"
+    root: str = "${paths.data}/sice"  # folder
+    exposures: str = "all"  # all, under or over
+    holdout: float = 0.05  # share of the training sequences for validation
+
+
+@dataclass(kw_only=True)
+class LcdpConfig(PhotosConfig):
+    """LCDP: photos that are over- and underexposed at once."""
+
+    _target_: str = "hdr.data.exposure_sets.lcdp"
+    root: str = "${paths.data}/lcdp"  # folder
+    holdout: float = 0.05  # share of the training photos for validation where there is no validation part
+
+
 register(
     "dataset",
     procedural=ProceduralConfig,
@@ -137,4 +214,12 @@ register(
     manifest=ManifestConfig,
     fivek=FiveKConfig,
     lol=LolConfig,
+    hdrplus=HdrPlusConfig,
+    hdr_synth=HdrSynthConfig,
+    hdr_real=HdrRealConfig,
+    hdr_eye=HdrEyeConfig,
+    si_hdr=SiHdrConfig,
+    msec=MsecConfig,
+    sice=SiceConfig,
+    lcdp=LcdpConfig,
 )

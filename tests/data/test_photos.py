@@ -12,6 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
+from hdr.data.decode import PhotoDecode
 from hdr.data.geometry import centre_square, crop_and_flip
 from hdr.data.loader import make_loader
 from hdr.data.manifest import Record, write_manifest
@@ -24,7 +25,7 @@ from hdr.data.photos import (
     paired_folder,
     unpaired_folder,
 )
-from hdr.data.prepare import PhotoDecode, prepare
+from hdr.data.prepare import prepare
 from hdr.errors import UserError
 from hdr.io import write_image
 from tests.data.photographs import blues, pairs, photo, rng
@@ -216,6 +217,15 @@ def test_a_cache_without_a_role_and_a_lost_entry_are_told(tmp_path: Path) -> Non
     cached.records[0].paths["cache"].unlink()
     with pytest.raises(UserError, match="this cache entry is missing; mode=prepare builds it again"):
         cached.sample(0, rng())
+
+
+def test_an_index_without_splits_is_divided_by_group(tmp_path: Path) -> None:
+    pairs(tmp_path, [f"scene{n // 2:02d}/{n}" for n in range(40)])
+    index = prepare(paired_folder(tmp_path).records, tmp_path / "cache", PhotoDecode()).index
+    shares = {"train": 0.5, "val": 0.25, "test": 0.25}
+    parts = [manifest_photos(index, split, ratios=shares) for split in shares]
+    assert sum(map(len, parts)) == len(manifest_photos(index)) == 40
+    assert sum(len(set(part.groups)) for part in parts) == 20
 
 
 def test_a_cache_moves_to_a_machine_without_the_sources(tmp_path: Path) -> None:

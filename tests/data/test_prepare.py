@@ -21,8 +21,9 @@ from PIL import Image
 
 from hdr.data import cache
 from hdr.data.cache import Entry, entry_is_sound, read_index, unpack_pixels
+from hdr.data.decode import PhotoDecode
 from hdr.data.manifest import Record, read_manifest, write_manifest
-from hdr.data.prepare import PhotoDecode, PrepareSummary, in_shard, prepare
+from hdr.data.prepare import PrepareSummary, in_shard, prepare
 from hdr.errors import UserError
 from hdr.io import read_image, write_image
 
@@ -165,7 +166,7 @@ def test_a_decoder_that_takes_its_process_down_costs_one_item(
     folder, _, decode = place
     records = sources(tmp_path / "in", 1, 2, "die", "bad", 5)
     summary = prepare(records, folder, decode, workers=2)
-    assert summary.failed["002"] == "the process that decoded it died"
+    assert summary.failed["002"].startswith("the process that decoded it died")
     assert sorted(summary.failed) == ["002", "003"]
     assert [r.id for r in read_index(folder)] == ["000", "001", "004"]
 
