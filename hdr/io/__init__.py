@@ -9,12 +9,13 @@ if TYPE_CHECKING:
     from hdr.io.atomic import write_atomically
     from hdr.io.files import READABLE_SUFFIXES, WRITABLE_SUFFIXES, image_files, is_image_path
     from hdr.io.image import Photo, read_image, write_image
-    from hdr.io.metadata import Encoding, Metadata, SensorMetadata
+    from hdr.io.metadata import Encoding, HdrMetadata, Metadata, SensorMetadata
 
 __all__ = [
     "READABLE_SUFFIXES",
     "WRITABLE_SUFFIXES",
     "Encoding",
+    "HdrMetadata",
     "Metadata",
     "Photo",
     "SensorMetadata",
@@ -29,7 +30,7 @@ _HOMES = {
     "atomic": ("write_atomically",),
     "files": ("READABLE_SUFFIXES", "WRITABLE_SUFFIXES", "image_files", "is_image_path"),
     "image": ("Photo", "read_image", "write_image"),
-    "metadata": ("Encoding", "Metadata", "SensorMetadata"),
+    "metadata": ("Encoding", "HdrMetadata", "Metadata", "SensorMetadata"),
 }
 
 

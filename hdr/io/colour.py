@@ -67,7 +67,7 @@ def from_profile(
     if profile is None:
         return _without_profile(samples), None
     space, channels = _SPACES.get(profile[16:20], ("", 0))
-    name = _description(profile)
+    name = profile_name(profile)
     if samples.shape[2] == 1 and channels == 3:
         samples = np.repeat(samples, 3, axis=2)
     if name is None or samples.shape[2] != channels or (samples.shape[2] == 4 and encoding == "linear"):
@@ -120,6 +120,21 @@ def luminance_weights(chromaticities: Sequence[float]) -> NDArray[np.float64]:
     return _rgb_to_xyz(np.asarray(chromaticities, np.float64))[1]
 
 
+@functools.lru_cache(maxsize=64)
+def profile_name(profile: bytes) -> str | None:
+    """The name in the profile; None when it is damaged or cannot be converted from."""
+    from PIL import ImageCms
+
+    space, channels = _SPACES.get(profile[16:20], ("", 0))
+    try:
+        opened = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        name = ImageCms.getProfileDescription(opened).strip()
+        _transform(np.zeros((1, 1, channels), np.uint8), profile, srgb_profile(), space, np.uint16, 0)
+    except (OSError, ValueError, ImageCms.PyCMSError, imagecodecs.CmsError):
+        return None
+    return name or "unnamed"
+
+
 def _without_profile(samples: NDArray) -> NDArray:
     """Grey and RGB as they are; CMYK by the plain complement, which is all there is without a profile of the inks."""
     if samples.shape[2] != 4:
@@ -149,21 +164,6 @@ def _is_identity(profile: bytes, target: bytes) -> bool:
     flags = imagecodecs.CMS.FLAGS.BLACKPOINTCOMPENSATION | imagecodecs.CMS.FLAGS.NOOPTIMIZE
     found = _transform(np.ascontiguousarray(probe), profile, target, "rgb", np.float32, int(flags))
     return bool(np.abs(found - probe).max() < 1e-3)
-
-
-@functools.lru_cache(maxsize=64)
-def _description(profile: bytes) -> str | None:
-    """The name in the profile; None when it is damaged or cannot be converted from."""
-    from PIL import ImageCms
-
-    space, channels = _SPACES.get(profile[16:20], ("", 0))
-    try:
-        opened = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-        name = ImageCms.getProfileDescription(opened).strip()
-        _transform(np.zeros((1, 1, channels), np.uint8), profile, srgb_profile(), space, np.uint16, 0)
-    except (OSError, ValueError, ImageCms.PyCMSError, imagecodecs.CmsError):
-        return None
-    return name or "unnamed"
 
 
 def _undated(profile: bytes) -> bytes:

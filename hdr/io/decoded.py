@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from hdr.io import exif as exif_block
 from hdr.io.colour import adobe_rgb_profile, from_profile
-from hdr.io.metadata import Encoding, Metadata
+from hdr.io.metadata import Encoding, HdrMetadata, Metadata
 from hdr.io.samples import orient, to_plane, to_planes
 
 log = logging.getLogger(__name__)
@@ -36,6 +36,7 @@ def finish(
     frames: int = 1,
     orientation: int | None = None,
     encoding: Encoding = "display",
+    hdr: HdrMetadata | None = None,
 ) -> Decoded:
     """Upright planes with sRGB primaries and metadata from samples (H, W, C), C of 1, 3 or 4 (CMYK).
 
@@ -60,6 +61,7 @@ def finish(
         alpha=None if alpha is None else to_plane(orient(alpha, orientation)),
         frames=frames,
         orientation=orientation,
+        hdr=hdr,
         **facts,
     )
     return to_planes(samples), encoding, metadata

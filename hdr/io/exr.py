@@ -16,9 +16,22 @@ from numpy.typing import NDArray
 from hdr.io.colour import REC709_CHROMATICITIES, luminance_weights, to_rec709_matrix
 from hdr.io.decoded import Decoded
 from hdr.io.metadata import Metadata
-from hdr.io.samples import check_size, to_plane
+from hdr.io.samples import check_size, refuse_beyond_half, to_plane
 
-HALF_MAX = 65504.0
+COMPRESSIONS = {
+    "none": "NO_COMPRESSION",
+    "rle": "RLE_COMPRESSION",
+    "zips": "ZIPS_COMPRESSION",
+    "zip": "ZIP_COMPRESSION",
+    "piz": "PIZ_COMPRESSION",
+    "pxr24": "PXR24_COMPRESSION",
+    "b44": "B44_COMPRESSION",
+    "b44a": "B44A_COMPRESSION",
+    "dwaa": "DWAA_COMPRESSION",
+    "dwab": "DWAB_COMPRESSION",
+}
+"""Names of the compressions and of their constants in the module. The first five lose nothing; pxr24 rounds 32 bit
+floats to 24 bits, b44, b44a (half only) and dwaa, dwab lose more."""
 
 # Standard attributes (OpenEXR "Standard Attributes", 3.x) and the fields of Metadata that they are.
 _FACTS = {
@@ -39,7 +52,11 @@ def read_exr(path: Path) -> Decoded:
     """
     import OpenEXR
 
-    with OpenEXR.File(str(path), separate_channels=True, header_only=True) as file:
+    try:
+        file = OpenEXR.File(str(path), separate_channels=True, header_only=True)
+    except RuntimeError:
+        raise ValueError("its header is damaged, cut short or makes no sense") from None
+    with file:
         index = _picture_part([part.header for part in file.parts])
         low, high = file.parts[index].header["dataWindow"]
         check_size(int(high[0]) - int(low[0]) + 1, int(high[1]) - int(low[1]) + 1)
@@ -72,24 +89,24 @@ def read_exr(path: Path) -> Decoded:
     return torch.from_numpy(np.ascontiguousarray(planes)), "linear", metadata
 
 
-def write_exr(path: Path, planes: torch.Tensor, bits: int, metadata: Metadata | None) -> None:
-    """Half (16) or float (32) RGB or RGBA, ZIP compressed, with Rec. 709 chromaticities and the exposure attributes.
+def write_exr(
+    path: Path, planes: torch.Tensor, bits: int, metadata: Metadata | None, compression: str | None = None
+) -> None:
+    """Half (16) or float (32) RGB or RGBA with Rec. 709 chromaticities and the exposure attributes.
 
-    ``ValueError`` when a finite value is too large for half.
+    ``compression``: a name of ``COMPRESSIONS``; default: zip, which loses nothing. ``ValueError`` when a finite value
+    is too large for half.
     """
     import OpenEXR
 
     alpha = metadata.alpha if metadata else None
     channels: dict[str, NDArray] = {}
     for name, plane in zip("RGBA", [*planes, *([] if alpha is None else [alpha])], strict=False):
-        values = plane.numpy()
         if bits == 16:
-            if exceeds_half(plane):
-                raise ValueError(f"values above {HALF_MAX:.0f} do not fit 16 bit floats; write it with bits=32")
-            values = values.astype(np.float16)
-        channels[name] = np.ascontiguousarray(values)
+            refuse_beyond_half(plane)
+        channels[name] = np.ascontiguousarray(plane.numpy(), np.float16 if bits == 16 else np.float32)
     header: dict[str, Any] = {
-        "compression": OpenEXR.ZIP_COMPRESSION,
+        "compression": getattr(OpenEXR, COMPRESSIONS[compression or "zip"]),
         "type": OpenEXR.scanlineimage,
         "chromaticities": REC709_CHROMATICITIES,
     }
@@ -99,12 +116,6 @@ def write_exr(path: Path, planes: torch.Tensor, bits: int, metadata: Metadata | 
             header[name] = value
     with OpenEXR.File(header, channels) as file:
         file.write(str(path))
-
-
-def exceeds_half(planes: torch.Tensor) -> bool:
-    """True when a finite value would round to infinity as a half float."""
-    magnitude = planes.abs()
-    return bool(((magnitude >= HALF_MAX + 16) & torch.isfinite(magnitude)).any())
 
 
 def _picture_part(headers: list[Mapping[str, Any]]) -> int:

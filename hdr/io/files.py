@@ -24,6 +24,8 @@ READABLE_SUFFIXES: dict[str, str] = {
     ".tif": "tiff",
     ".tiff": "tiff",
     ".webp": "webp",
+    ".avif": "avif",
+    ".jxl": "jxl",
     ".exr": "exr",
     ".hdr": "hdr",
     ".pic": "hdr",
@@ -34,13 +36,15 @@ READABLE_SUFFIXES: dict[str, str] = {
 WRITABLE_SUFFIXES: dict[str, str] = {s: name for s, name in READABLE_SUFFIXES.items() if name != "raw" and s != ".pic"}
 """Suffixes that can be written and the format they choose."""
 
-ACCEPTED = "JPEG, PNG, TIFF, WebP, OpenEXR, Radiance .hdr and camera RAW"
+ACCEPTED = "JPEG, PNG, TIFF, WebP, AVIF, JPEG XL, OpenEXR, Radiance .hdr and camera RAW"
 
 _MAGIC = (
     (b"\xff\xd8\xff", "jpeg"),
     (b"\x89PNG\r\n\x1a\n", "png"),
     (b"\x76\x2f\x31\x01", "exr"),
     (b"#?", "hdr"),
+    (b"\xff\x0a", "jxl"),
+    (b"\0\0\0\x0cJXL \r\n\x87\n", "jxl"),
     (b"II\x1a\0\0\0HEAPCCDR", "raw"),
     (b"FUJIFILMCCD-RAW", "raw"),
     (b"FOVb", "raw"),
@@ -56,12 +60,10 @@ _RECOGNISED = (
     (b"BM", "a BMP"),
     (b"8BPS", "a Photoshop file"),
     (b"%PDF", "a PDF"),
-    (b"\xff\x0a", "a JPEG XL"),
-    (b"\0\0\0\x0cJXL ", "a JPEG XL"),
     (b"\0\0\0\x0cjP  ", "a JPEG 2000"),
     (b"<", "XML or HTML text"),
 )
-_BRANDS = {b"avif": "an AVIF", b"avis": "an AVIF", b"heic": "a HEIC", b"heix": "a HEIC", b"mif1": "a HEIF"}
+_BRANDS = {b"heic": "a HEIC", b"heix": "a HEIC", b"mif1": "a HEIF"}
 
 
 def is_image_path(path: str | os.PathLike[str]) -> bool:
@@ -71,7 +73,7 @@ def is_image_path(path: str | os.PathLike[str]) -> bool:
 
 
 def identify(path: Path) -> str:
-    """The format that the content of a file shows: jpeg, png, tiff, webp, exr, hdr or raw.
+    """The format that the content of a file shows: jpeg, png, tiff, webp, avif, jxl, exr, hdr or raw.
 
     The name matters for RAW only: TIFF content is a RAW when the file is called like one or says so itself (DNG, CR2),
     and content that no other format claims is left to LibRaw under the name of a RAW.
@@ -95,6 +97,8 @@ def identify(path: Path) -> str:
         return "webp"
     if head[4:8] == b"ftyp" and head[8:12] == b"crx ":
         return "raw"
+    if head[4:8] == b"ftyp" and any(head[i : i + 4] in (b"avif", b"avis") for i in (8, 16, 20, 24, 28)):
+        return "avif"  # the brand of the file or, in older ones, a brand that it is compatible with
     if head[:4] in _TIFF:
         return "raw" if named_raw or head[8:10] == b"CR" or _is_dng(path) else "tiff"
     for magic, name in _MAGIC:

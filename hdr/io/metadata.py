@@ -27,14 +27,28 @@ class SensorMetadata:
     """Sensor value that became 1.0 (before subtraction of the black level)."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class HdrMetadata:
+    """What a file made for HDR displays holds."""
+
+    kind: Literal["pq", "hlg", "gain map"]
+    """Transfer function of ITU-R BT.2100, or an SDR picture with a map of gains beside it."""
+    peak: float
+    """The brightest it is made for, 1.0 = SDR diffuse white. PQ: the brightest pixel by the file's own account, else
+    49.26 (10 000 cd/m2); HLG: 4.93 (1000 cd/m2); gain map: 2 to the headroom at which it applies in full."""
+    primaries: str
+    """Primaries of the stored values, such as Rec. 2020, or the name of their colour profile."""
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Metadata:
     """Metadata of a photograph that has been read; ``write_image`` carries over what the target format can hold."""
 
     format: str
-    """Format that the content showed: jpeg, png, tiff, webp, exr, hdr or raw."""
+    """Format that the content showed: jpeg, png, tiff, webp, avif, jxl, exr, hdr or raw."""
     bits: int
-    """Bits per channel that the file stores: 8, 16 (half floats too) or 32 (float). RAW: 16, as developed."""
+    """Bits per channel that the file stores: 8, 10 and 12 (AVIF, JPEG XL), 16 (half floats too) or 32 (float). RAW: 16,
+    as developed."""
     source: Path | None = None
     """Absolute path of the file; ``write_image`` never writes onto it."""
     exif: bytes | None = None
@@ -60,5 +74,7 @@ class Metadata:
     """Maker of the camera."""
     model: str | None = None
     """Model of the camera."""
+    hdr: HdrMetadata | None = None
+    """For files made for HDR displays, also where their SDR picture was read; None for all others."""
     sensor: SensorMetadata | None = None
     """For RAW files, how they were developed."""

@@ -11,9 +11,20 @@ from pathlib import Path
 import imagecodecs
 import torch
 
+from hdr.io.code_points import (
+    DIFFUSE_WHITE,
+    PQ,
+    REC2020,
+    CodePoints,
+    describe,
+    display_profile,
+    light_levels,
+    to_linear,
+    to_pq_rec2020,
+)
 from hdr.io.colour import gamma_profile, srgb_profile
 from hdr.io.decoded import Decoded, exif_to_write, finish, xmp_to_write
-from hdr.io.metadata import Metadata
+from hdr.io.metadata import Encoding, Metadata
 from hdr.io.samples import check_size, to_samples
 
 log = logging.getLogger(__name__)
@@ -23,14 +34,13 @@ _SIGNATURE_AND_HEADER = 8 + 25
 _LONGEST_TEXT = 64 * 1024 * 1024
 _XMP_KEYWORD = b"XML:com.adobe.xmp"
 _EXIF_KEYWORD = b"Raw profile type exif"  # ImageMagick's form, from before PNG had an EXIF chunk
-_SRGB_CODE_POINTS = (1, 13)  # H.273 primaries and transfer of sRGB in a cICP chunk
 
 
 def read_png(path: Path) -> Decoded:
     """A PNG file of any colour type and depth; of an animation, the default image.
 
-    Colour is taken from cICP when that says sRGB, else from the ICC profile, else from gAMA and cHRM, else it is sRGB.
-    ``ValueError`` for cICP of other spaces (PQ, HLG) without a profile that says how to show them.
+    Colour is taken from cICP, else from the ICC profile, else from gAMA and cHRM, else it is sRGB. PQ and HLG (cICP)
+    come as ``linear``, all others as ``display``.
     """
     data = path.read_bytes()
     width, height, bits = struct.unpack(">IIB", data[16:25])
@@ -53,27 +63,43 @@ def read_png(path: Path) -> Decoded:
         exif = _readable(_legacy_exif, texts[_EXIF_KEYWORD], path)
         orientation = 1  # written by tools that turn the pixels and leave the tag behind; viewers do not look at it
     xmp = _readable(_international_text, texts[_XMP_KEYWORD], path) if _XMP_KEYWORD in texts else None
+    points = _code_points(chunks)
+    samples, hdr = samples[..., :channels], None
+    if points and points.kind:
+        hdr = describe(points, _light_level(chunks))
+        samples = to_linear(samples, 8 * samples.itemsize, points).permute(1, 2, 0).numpy()
     return finish(
-        samples[..., :channels],
+        samples,
         alpha,
         path,
         format_name="png",
         bits=16 if bits == 16 else 8,
-        profile=_profile(chunks, path, grey=channels == 1),
+        profile=None if hdr else display_profile(points) if points else _profile(chunks, path, grey=channels == 1),
         exif=exif,
         xmp=xmp,
         frames=max(1, struct.unpack(">I", chunks[b"acTL"][:4])[0]) if b"acTL" in chunks else 1,
         orientation=orientation,
+        encoding="linear" if hdr else "display",
+        hdr=hdr,
     )
 
 
-def write_png(path: Path, planes: torch.Tensor, bits: int, metadata: Metadata | None) -> None:
-    """8 or 16 bits, with alpha, EXIF, XMP and profile chunks before the pixels."""
-    alpha = metadata.alpha if metadata else None
-    samples = to_samples([*planes, *([] if alpha is None else [alpha])], bits)
-    encoded = imagecodecs.png_encode(samples, level=_LEVEL)
+def write_png(path: Path, planes: torch.Tensor, bits: int, encoding: Encoding, metadata: Metadata | None) -> None:
+    """8 or 16 bits, with EXIF and XMP chunks before the pixels.
+
+    ``display``: with alpha and, where the source had a profile, one of sRGB. ``linear`` (1.0 = 203 cd/m2): PQ of 16
+    bits with the primaries of Rec. 2020 and its light levels, without alpha.
+    """
     extra = b""
-    if metadata and metadata.profile:
+    if encoding == "linear":
+        samples = to_samples([*to_pq_rec2020(planes)], bits)
+        levels = struct.pack(">II", *(round(level * 10000) for level in light_levels(planes)))
+        extra += _chunk(b"cICP", bytes((REC2020, PQ, 0, 1))) + _chunk(b"cLLI", levels)
+    else:
+        alpha = metadata.alpha if metadata else None
+        samples = to_samples([*planes, *([] if alpha is None else [alpha])], bits)
+    encoded = imagecodecs.png_encode(samples, level=_LEVEL)
+    if encoding == "display" and metadata and metadata.profile:
         extra += _chunk(b"iCCP", b"sRGB\0\0" + zlib.compress(srgb_profile()))
     if exif := exif_to_write(metadata, samples):
         extra += _chunk(b"eXIf", exif)
@@ -97,15 +123,24 @@ def _chunk(kind: bytes, content: bytes) -> bytes:
     return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
 
 
-def _profile(chunks: dict[bytes, bytes], path: Path, grey: bool) -> bytes | None:
-    code_points = tuple(chunks[b"cICP"][:2]) if b"cICP" in chunks else None
-    if code_points == _SRGB_CODE_POINTS:
+def _code_points(chunks: dict[bytes, bytes]) -> CodePoints | None:
+    """Of the cICP chunk: primaries, transfer, matrix (always 0, RGB) and range."""
+    if b"cICP" not in chunks:
         return None
+    primaries, transfer, _, full_range = chunks[b"cICP"][:4]
+    if not full_range:
+        raise ValueError("its samples have the narrow range of video (cICP), which is not read")
+    return CodePoints(primaries, transfer)
+
+
+def _light_level(chunks: dict[bytes, bytes]) -> float | None:
+    """The brightest pixel by the cLLI chunk, which counts in 0.0001 cd/m2; 1.0 = 203 cd/m2."""
+    return struct.unpack(">I", chunks[b"cLLI"][:4])[0] / (10000 * DIFFUSE_WHITE) if b"cLLI" in chunks else None
+
+
+def _profile(chunks: dict[bytes, bytes], path: Path, grey: bool) -> bytes | None:
     if b"iCCP" in chunks:
         return _readable(_inflate, chunks[b"iCCP"].partition(b"\0")[2][1:], path)
-    if code_points is not None:
-        kind = {16: "PQ", 18: "HLG"}.get(code_points[-1], f"transfer {code_points[-1]}")
-        raise ValueError(f"its colours are {kind} with primaries {code_points[0]} (cICP) and it holds no ICC profile")
     if b"gAMA" in chunks and b"sRGB" not in chunks:
         gamma = struct.unpack(">I", chunks[b"gAMA"])[0] / 100000
         if abs(gamma - 1 / 2.2) > 0.005 and gamma > 0:  # 0.45455 stands for sRGB itself

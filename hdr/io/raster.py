@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import warnings
 from pathlib import Path
@@ -17,6 +18,7 @@ from PIL.WebPImagePlugin import WebPImageFile
 
 from hdr.io.colour import srgb_profile
 from hdr.io.decoded import Decoded, exif_to_write, finish, xmp_to_write
+from hdr.io.gainmap_jpeg import find_gain_map, hdr_rendition
 from hdr.io.metadata import Metadata
 from hdr.io.samples import check_size, to_samples
 
@@ -26,15 +28,30 @@ JPEG_QUALITY = 95
 _JPEG_LIMITS = {"exif": 65533, "xmp": 65533 - 29}  # a marker segment holds 65533 bytes; 29 of them announce XMP
 
 
-def read_jpeg(path: Path) -> Decoded:
-    """A JPEG file: grey, YCbCr, RGB or CMYK. Of a multi-picture or gain-map file, the base picture."""
-    samples, carried, _ = _load(JpegImageFile, path)
-    return finish(samples, None, path, format_name="jpeg", bits=8, **carried)
+def read_jpeg(path: Path, *, hdr: bool) -> Decoded:
+    """A JPEG file: grey, YCbCr, RGB or CMYK. Of a multi-picture file, the first picture.
+
+    ``hdr``: where the file has a gain map, the HDR rendition, ``linear``.
+    """
+    data = path.read_bytes()
+    samples, carried, _ = _load(JpegImageFile, io.BytesIO(data))
+    try:
+        part = find_gain_map(data, carried["exif"])
+    except ValueError as error:
+        if hdr:
+            raise
+        log.warning("%s: %s; the gain map is passed over", path, error)
+        part = None
+    facts = part.describe(carried["profile"]) if part else None
+    if not hdr or part is None:
+        return finish(samples, None, path, format_name="jpeg", bits=8, hdr=facts, **carried)
+    linear = hdr_rendition(samples, carried.pop("profile"), part)
+    return finish(linear, None, path, format_name="jpeg", bits=8, profile=None, encoding="linear", hdr=facts, **carried)
 
 
 def read_webp(path: Path) -> Decoded:
     """A WebP file, lossy or lossless; the first frame of an animation."""
-    samples, carried, frames = _load(WebPImageFile, path)
+    samples, carried, frames = _load(WebPImageFile, io.BytesIO(path.read_bytes()))
     alpha = samples[..., 3] if samples.shape[2] == 4 else None
     return finish(samples[..., :3], alpha, path, format_name="webp", bits=8, frames=frames, **carried)
 
@@ -57,10 +74,10 @@ def write_webp(path: Path, planes: torch.Tensor, metadata: Metadata | None) -> N
     Image.fromarray(samples).save(path, "WEBP", lossless=True, exact=True, method=0, **_carried(metadata, samples))
 
 
-def _load(reader: type[ImageFile], path: Path) -> tuple[NDArray, dict[str, Any], int]:
+def _load(reader: type[ImageFile], stream: io.BytesIO) -> tuple[NDArray, dict[str, Any], int]:
     """Samples (H, W, C), embedded blocks, number of frames. Pillow's own picture is freed on return."""
     # Pillow looks up the resolution in the EXIF block and warns of any odd field there.
-    with warnings.catch_warnings(action="ignore"), reader(path) as image:
+    with warnings.catch_warnings(action="ignore"), reader(stream) as image:
         check_size(*image.size)
         image.load()
         samples = np.asarray(image)

@@ -6,6 +6,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+HALF_MAX = 65504.0
+
 MAX_PIXELS = 400_000_000
 """Larger images are refused by their header: no camera makes them, and a small file can pretend to hold one."""
 
@@ -49,16 +51,35 @@ def to_plane(samples: NDArray) -> torch.Tensor:
 
 
 def to_samples(planes: list[torch.Tensor], bits: int) -> NDArray:
-    """Planes (H, W) in [0, 1] as (H, W, C) integers of 8 or 16 bits, rounded once, to the nearest.
+    """Planes (H, W) in [0, 1] as (H, W, C) integers from 0 to 2^bits - 1 (8 bits in uint8, 9 to 16 in uint16).
 
-    Values outside [0, 1] are clipped: an integer file can hold nothing else.
+    Rounded once, to the nearest. Values outside [0, 1] are clipped: an integer file can hold nothing else.
     """
-    kind, peak = (np.uint8, 255) if bits == 8 else (np.uint16, 65535)
-    samples = np.empty((*planes[0].shape, len(planes)), kind)
+    samples = np.empty((*planes[0].shape, len(planes)), np.uint8 if bits <= 8 else np.uint16)
     for index, plane in enumerate(planes):
-        scaled = plane.clamp(0, 1).mul_(peak).round_()
-        np.copyto(samples[..., index], scaled.numpy(), casting="unsafe")
+        np.copyto(samples[..., index], plane.clamp(0, 1).mul_(2**bits - 1).round_().numpy(), casting="unsafe")
     return samples
+
+
+def spread(samples: NDArray, bits: int) -> NDArray:
+    """Integers of so many bits spread over the whole range of their type; ``ValueError`` where they have more."""
+    if bits == 8 * samples.itemsize:
+        return samples
+    if samples.dtype not in (np.uint8, np.uint16) or bits > 8 * samples.itemsize:
+        raise ValueError(f"its samples are {samples.dtype} of {bits} bits; up to 16 bits are read")
+    return np.rint(np.arange(2**bits) * (np.iinfo(samples.dtype).max / (2**bits - 1))).astype(samples.dtype)[samples]
+
+
+def exceeds_half(planes: torch.Tensor) -> bool:
+    """True when a finite value would round to infinity as a half float."""
+    magnitude = planes.abs()
+    return bool(((magnitude >= HALF_MAX + 16) & torch.isfinite(magnitude)).any())
+
+
+def refuse_beyond_half(planes: torch.Tensor) -> None:
+    """``ValueError`` when ``exceeds_half``."""
+    if exceeds_half(planes):
+        raise ValueError(f"values above {HALF_MAX:.0f} do not fit 16 bit floats; write it with bits=32")
 
 
 def _fill(plane: torch.Tensor, samples: NDArray) -> None:

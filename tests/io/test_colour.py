@@ -136,17 +136,6 @@ def test_gain_map_jpeg_opens_as_its_base_in_p3(shared_data: Path) -> None:
     assert np.abs(np.rint(photo.pixels.numpy() * 255) - expected.transpose(2, 0, 1)).max() <= 1
 
 
-def test_hlg_png_is_shown_as_its_profile_says(shared_data: Path) -> None:
-    path = shared_data / "hdr-display" / "hdr_room_hlg.png"
-    photo = read_image(path)
-    assert (photo.metadata.profile, photo.metadata.bits, photo.encoding) == ("RGB_D65_202_Rel_HLG", 16, "display")
-    with Image.open(path) as image:  # Pillow cuts this file to 8 bits first
-        expected = by_pillow(image.convert("RGB"), image.info["icc_profile"]).transpose(2, 0, 1) / 255
-    difference = np.abs(photo.pixels.numpy() - expected)
-    assert difference.mean() < 0.006
-    assert np.percentile(difference, 99) < 0.03
-
-
 def test_grey_profile() -> None:
     samples = np.arange(256, dtype=np.uint8).reshape(16, 16, 1)
     found, name = from_profile(samples, gamma_profile(1.8, None, grey=True), "display")
@@ -261,10 +250,25 @@ def test_png_that_is_srgb_in_other_words(tmp_path: Path, chunks: tuple[bytes, ..
     assert np.array_equal(np.rint(read_image(tmp_path / "x.png").pixels.numpy() * 255), samples.transpose(2, 0, 1))
 
 
-def test_png_in_pq_without_a_profile_is_refused(tmp_path: Path) -> None:
-    png_with(tmp_path / "x.png", b"cICP\x09\x10\0\1")
-    with pytest.raises(UserError, match=r"its colours are PQ with primaries 9 \(cICP\) and it holds no ICC profile"):
+def test_png_in_display_p3_by_code_points(tmp_path: Path) -> None:
+    """Primaries 12 with the transfer function of sRGB is Display P3: the matrix of colour-science in linear light."""
+    png_with(tmp_path / "x.png", b"cICP\x0c\x0d\0\1")
+    p3, srgb = colour.RGB_COLOURSPACES["Display P3"], colour.RGB_COLOURSPACES["sRGB"]
+    with Image.open(tmp_path / "x.png") as image:
+        stored = np.asarray(image) / 255
+    expected = colour.RGB_to_RGB(stored, p3, srgb, apply_cctf_decoding=True, apply_cctf_encoding=True)
+    difference = np.abs(read_image(tmp_path / "x.png").pixels.numpy().transpose(1, 2, 0) - np.clip(expected, 0, 1))
+    assert difference.max() < 4e-3
+    assert np.abs(expected - stored).max() > 0.02
+
+
+def test_png_of_narrow_range_or_unknown_code_points_is_refused(tmp_path: Path) -> None:
+    png_with(tmp_path / "x.png", b"cICP\x09\x10\0\0")
+    with pytest.raises(UserError, match="narrow range"):
         read_image(tmp_path / "x.png")
+    png_with(tmp_path / "y.png", b"cICP\x09\x09\0\1")
+    with pytest.raises(UserError, match=r"transfer function is number 9 of H\.273"):
+        read_image(tmp_path / "y.png")
 
 
 @pytest.mark.parametrize("name", ["ACES2065-1", "ITU-R BT.2020", "DCI-P3", "ProPhoto RGB", "Adobe RGB (1998)"])

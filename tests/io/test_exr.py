@@ -200,3 +200,41 @@ def test_data_window_that_does_not_start_at_zero(tmp_path: Path) -> None:
     window = (np.array([10, -3], np.int32), np.array([15, 0], np.int32))
     make(tmp_path / "x.exr", {"Y": values}, dataWindow=window, displayWindow=window)
     assert np.array_equal(read_image(tmp_path / "x.exr").pixels[2].numpy(), values)
+
+
+@pytest.mark.parametrize("compression", ["none", "rle", "zips", "zip", "piz", "pxr24", "b44", "b44a", "dwaa", "dwab"])
+@pytest.mark.parametrize("bits", [16, 32])
+def test_every_compression(tmp_path: Path, compression: str, bits: int) -> None:
+    """The first five lose nothing; pxr24 keeps halves and rounds floats to 16 bits of mantissa; the rest is close."""
+    rows, columns = torch.meshgrid(torch.linspace(0, 1, 40), torch.linspace(0, 1, 70), indexing="ij")
+    pixels = torch.exp2(torch.stack((rows, columns, rows * columns)) * 12 - 6)
+    path = tmp_path / "x.exr"
+    write_image(path, pixels, encoding="linear", bits=bits, compression=compression)
+    with OpenEXR.File(str(path), header_only=True) as file:
+        name = {"none": "NO", "zips": "ZIPS"}.get(compression, compression.upper())
+        assert file.header()["compression"] == getattr(OpenEXR, f"{name}_COMPRESSION")
+        assert np.allclose(file.header()["chromaticities"], REC709_CHROMATICITIES)
+    found = read_image(path).pixels
+    expected = pixels.half().float() if bits == 16 else pixels
+    error = ((found - expected) / expected).abs().max()
+    if compression in ("none", "rle", "zips", "zip", "piz") or (compression, bits) == ("pxr24", 16):
+        assert torch.equal(found, expected)
+    elif compression == "pxr24":
+        assert error < 2**-15
+    else:
+        assert error < (0.2 if compression.startswith("dwa") else 0.06)
+
+
+def test_an_unknown_compression_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"the compression 'lzw' is not known here; \.exr takes none, rle, zips, zip"):
+        write_image(tmp_path / "x.exr", torch.ones(3, 2, 2), encoding="linear", compression="lzw")
+
+
+def test_largest_smallest_and_subnormal_halves_survive_every_lossless_compression(tmp_path: Path) -> None:
+    """All 65536 half floats, infinities and NaN among them."""
+    halves = np.arange(65536, dtype=np.uint16).view(np.float16).astype(np.float32).reshape(1, 256, 256)
+    pixels = torch.from_numpy(halves.repeat(3, axis=0))
+    for compression in ("none", "rle", "zips", "zip", "piz"):
+        path = tmp_path / f"{compression}.exr"
+        write_image(path, pixels, encoding="linear", bits=16, compression=compression)
+        assert np.array_equal(read_image(path).pixels.numpy(), pixels.numpy(), equal_nan=True)

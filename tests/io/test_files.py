@@ -24,6 +24,8 @@ MAGIC = {
     "webp": b"RIFF\0\0\0\0WEBP",
     "exr": b"\x76\x2f\x31\x01",
     "hdr": b"#?RADIANCE\n",
+    "avif": b"\0\0\0\x1cftypmif1\0\0\0\0mif1avif",
+    "jxl": b"\xff\x0a",
     "raw": b"\0\0\0\x18ftypcrx ",
 }
 
@@ -63,9 +65,8 @@ def test_tiff_content_is_raw_by_name_or_by_tag(tmp_path: Path) -> None:
     ("content", "message"),
     [
         (b"", "the file is empty"),
-        (b"\0\0\0\x1cftypavif", "it is an AVIF; accepted are JPEG, PNG"),
+        (b"\0\0\0\x1cftypheic", "it is a HEIC; accepted are JPEG, PNG"),
         (b"GIF89a", "it is a GIF"),
-        (b"\xff\x0a\0\0", "it is a JPEG XL"),
         (b"hello", r"its content \(it starts with b'hello'\)"),
     ],
 )

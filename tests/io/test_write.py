@@ -214,14 +214,14 @@ def test_equal_pictures_make_equal_files(tmp_path: Path, suffix: str) -> None:
 @pytest.mark.parametrize(
     ("name", "encoding", "bits", "message"),
     [
-        ("x.jpg", "linear", None, "the pixels are linear and this format holds display values.*linear_to_srgb"),
+        ("x.webp", "linear", None, "the pixels are linear and this format holds display values.*linear_to_srgb"),
         ("x.exr", "display", None, "the pixels are display and this format holds linear values.*srgb_to_linear"),
         ("x.hdr", "display", None, "choose one of .tif .tiff .exr .hdr|choose one of .jpg"),
         ("x.jpg", "display", 16, "16 bits are not written here; display values take 8"),
         ("x.png", "display", 12, "display values take 8 or 16"),
         ("x.tif", "linear", 16, "linear values take 32"),
         ("x.tif", "display", 32, "display values take 8 or 16"),
-        ("x.gif", "display", None, "'.gif' is not a format that is written; accepted are .exr .hdr .jpeg"),
+        ("x.gif", "display", None, "'.gif' is not a format that is written; accepted are .avif .exr .hdr .jpeg"),
         ("x", "display", None, "'' is not a format that is written"),
         ("x.dng", "linear", None, "'.dng' is not a format that is written"),
         ("no/x.png", "display", None, "the folder .*no does not exist"),
