@@ -37,7 +37,8 @@ def perspective_view(
     """What a pinhole camera in the middle of an equirectangular panorama sees.
 
     Bilinear interpolation in the panorama, across its seam and over its poles. Where the view is coarser than the
-    panorama, the panorama is reduced by area first and each pixel averages 2 x 2 rays, so that nothing aliases.
+    panorama, each pixel averages as many rays as it covers panorama pixels; where it is far coarser, the panorama is
+    reduced by area first. So nothing aliases.
 
     Args:
         panorama: (3, H, W) linear, W = 2 H. Its middle column is straight ahead, columns run to the right, rows from
@@ -61,9 +62,9 @@ def perspective_view(
     height, width = size
     slope = 2.0 * math.tan(fov / 2.0) / max(size)
     ratio = slope * panorama.shape[-1] / (2.0 * math.pi)
-    if ratio >= 3.0:  # leaves 1.5 to 3 pixels of the panorama to a pixel of the view, which 2 x 2 rays cover
-        panorama = _reduced(panorama, int(ratio / 1.5))
-    rays = 2 if ratio > 1.0 else 1
+    if ratio >= 6.0:  # leaves 3 to 6 pixels of the panorama to a pixel of the view: the blocks stay well below it
+        panorama = _reduced(panorama, int(ratio / 3.0))
+    rays = math.ceil(slope * panorama.shape[-1] / (2.0 * math.pi))
     rows, cols = height * rays, width * rays
     x = (torch.arange(cols, dtype=torch.float64) + 0.5 - cols / 2.0) * (slope / rays)
     y = (rows / 2.0 - 0.5 - torch.arange(rows, dtype=torch.float64)) * (slope / rays)

@@ -118,6 +118,28 @@ def test_fine_detail_is_averaged_not_aliased() -> None:
     assert (view - 0.5).abs().max() < 0.02
 
 
+@pytest.mark.parametrize("pose", [(23.0, 11.0, 6.0), (175.0, -60.0, 40.0)])
+@pytest.mark.parametrize(("height", "side"), [(256, 48), (256, 20), (250, 16), (96, 40)])
+def test_coarse_views_are_means_over_the_solid_angle_of_their_pixels(
+    pose: tuple[float, float, float], height: int, side: int
+) -> None:
+    """The hardest case, panoramas of independent spots, against 12 x 12 nearest pixels in each pixel of the view.
+
+    Bilinear reading and the blocks of the reduction soften the spots a little, so the view may vary less; if it varied
+    more, it would alias.
+    """
+    spots = torch.rand((3, height, 2 * height), generator=torch.Generator().manual_seed(2)) ** 4
+    angles = [angle * DEGREE for angle in pose]
+    view = perspective_view(spots, angles[0], angles[1], angles[2], 70 * DEGREE, (side, side)).double().numpy()
+    x, y, z = rays(angles[0], angles[1], angles[2], 70 * DEGREE, (12 * side, 12 * side))
+    column = ((np.arctan2(x, z) / (2 * math.pi) + 0.5) * 2 * height).astype(int) % (2 * height)
+    row = np.minimum(((0.5 - np.arcsin(np.clip(y, -1, 1)) / math.pi) * height).astype(int), height - 1)
+    expected = spots.double().numpy()[:, row, column].reshape(3, side, 12, side, 12).mean(axis=(2, 4))
+    assert np.corrcoef(view.ravel(), expected.ravel())[0, 1] > 0.85
+    assert 0.7 * expected.std() < view.std() < 1.02 * expected.std()
+    assert view.mean() == pytest.approx(expected.mean(), rel=0.02)
+
+
 def test_a_small_sun_keeps_its_light_in_a_coarse_view() -> None:
     panorama = torch.zeros((3, 512, 1024))
     panorama[:, 240:242, 520:522] = 1000.0
@@ -208,6 +230,22 @@ def test_a_panorama_is_scaled_and_mended(tmp_path: Path) -> None:
     intact = torch.ones((64, 128), dtype=torch.bool)
     intact[16:24, 40:48] = False
     assert torch.allclose((panorama * scale)[:, intact], linear.clamp(min=0)[:, intact], rtol=1e-5)
+
+
+def test_a_sun_beyond_all_limits_stays_finite(tmp_path: Path) -> None:
+    """Infinity and NaN in the file; the views are kept in half precision and stay finite too."""
+    linear = panorama_of(smooth, 64)
+    linear[:, 10, 30] = math.inf
+    linear[:, 10, 31] = 65504.0
+    linear[0, 40, 70] = math.nan
+    write_image(tmp_path / "sun.exr", linear, encoding="linear", bits=32)
+    panorama = load_panorama(tmp_path / "sun.exr")
+    assert panorama[:, 10, 30:32].tolist() == [[SUN_LIMIT, SUN_LIMIT]] * 3
+    assert panorama[0, 40, 70] == 0
+    for index in range(20):
+        assert np.isfinite(
+            PanoramaViews(tmp_path, (40, 40), views=20).scene(index, np.random.default_rng(index)).linear
+        ).all()
 
 
 def test_what_is_no_panorama_is_refused(tmp_path: Path) -> None:

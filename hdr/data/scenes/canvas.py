@@ -10,10 +10,12 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from hdr.data.scenes.light import REC709_LUMINANCE
+
 Array = npt.NDArray[np.float32]
 Point = tuple[float, float]
 NEAR = 0.25  # metres; nothing nearer is drawn
-MOST_STOPS = 15.5  # between the dark end and the brightest point of a picture
+MOST_STOPS = 15.4  # between the dark end and the brightest point of a picture
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,7 +39,9 @@ class Wall:
     depth: Array
     """Metres into the picture, (1, w)."""
     footprint: Array
-    """Metres per pixel, (1, w)."""
+    """Metres per pixel along the wall, (1, w): many where one looks along it."""
+    rise: Array
+    """Metres per pixel in height, (1, w)."""
     normal: Array
     """Unit normal (3,) towards the camera."""
 
@@ -149,6 +153,7 @@ class Canvas:
             height=(self.y[region.rows] * depth + np.float32(self.eye)).astype(np.float32),
             depth=depth,
             footprint=(depth * np.float32(self.pixel) / cosine).astype(np.float32),
+            rise=(depth * np.float32(self.pixel)).astype(np.float32),
             normal=normal,
             x=(x * depth).astype(np.float32),
         )
@@ -177,34 +182,65 @@ class Canvas:
         """Lay ``radiance`` ((3, h, w), or (3,) for one colour) over the picture where ``alpha`` covers it."""
         colour = radiance[:, None, None] if radiance.ndim == 1 else radiance
         part = self.linear[:, rows, cols]
+        if isinstance(alpha, float) and alpha == 1.0:
+            part[:] = colour
+            return
         part += (colour - part) * np.asarray(alpha, dtype=np.float32)
 
     def add(self, rows: slice, cols: slice, amount: Array, radiance: Array) -> None:
         """Add light: ``amount`` (h, w) times the colour (3,)."""
         self.linear[:, rows, cols] += radiance[:, None, None] * amount
 
+    def mirrored(self, rows: slice, cols: slice, left: float, right: float, depth: float, blur: float) -> Array:
+        """What a mirror on the ground would show of the walls of a room or street, (3, h, w).
+
+        The walls stand at X = ``left`` and ``right`` and at Z = ``depth``; ``blur`` is the height of the smear in
+        shorter sides. The mirror image of a wall point at depth Z stands 2 eye / Z below it, in the same column.
+        """
+        x, y = self.x[:, cols], self.y[rows]
+        side = np.where(x < 0.0, np.float32(left), np.float32(right)) / np.where(np.abs(x) < 1e-4, np.float32(1e-4), x)
+        wall = np.minimum(np.abs(side), np.float32(depth))
+        seen = -y - np.float32(2.0 * self.eye) / wall
+        row = (self.y[0, 0] - seen) * np.float32(1.0 / self.pixel)
+        column = np.broadcast_to(np.arange(cols.start, cols.stop, dtype=np.float32)[None, :], row.shape)
+        picture = np.ascontiguousarray(self.linear.transpose(1, 2, 0))
+        smear = 2 * int(0.5 * blur * min(self.height, self.width)) + 1
+        shown = cv2.remap(
+            cv2.blur(picture, (1, smear)),
+            np.ascontiguousarray(column),
+            np.ascontiguousarray(row, dtype=np.float32),
+            cv2.INTER_LINEAR,
+            borderMode=cv2.BORDER_REPLICATE,
+        )
+        return np.asarray(shown.transpose(2, 0, 1), dtype=np.float32)
+
     def finish(self, *, vignette: float, glare: float) -> Array:
         """What reaches the sensor: ``vignette`` stops lost in the corners, a share ``glare`` of all light scattered
         (near halo and wide veil), highlights held at 2**MOST_STOPS times the dark end of the picture.
+
+        The dark end is the 1st percentile of luminance, taken of one pixel in each of at most 128 x 128 cells.
 
         Returns (3, h, w), finite and >= 0.
         """
         picture = np.ascontiguousarray(self.linear.transpose(1, 2, 0))
         coarse = coarsened(picture)
+        # An upper bound of the dark end, so that the veil does not hang on light that is cut afterwards.
         dark = float(np.percentile(coarse[..., 1], 2.0)) + 0.002 * glare * float(coarse[..., 1].mean())
-        ceiling = np.float32(2.0**MOST_STOPS * dark)
-        np.minimum(picture, ceiling, out=picture)
-        np.minimum(coarse, ceiling, out=coarse)
+        np.minimum(coarse, np.float32(2.0**MOST_STOPS * dark), out=coarse)
         veil = 0.6 * cv2.GaussianBlur(coarse, (0, 0), 0.9) + 0.4 * cv2.GaussianBlur(coarse, (0, 0), 5.0)
-        picture += (cv2.resize(veil, (self.width, self.height), interpolation=cv2.INTER_CUBIC) - picture) * np.float32(
-            glare
-        )
+        veil = cv2.resize(veil, (self.width, self.height), interpolation=cv2.INTER_LINEAR)
+        picture = cv2.addWeighted(picture, 1.0 - glare, veil, glare, 0.0)
+        cells = (min(self.width, 128), min(self.height, 128))
+        sparse = cv2.resize(picture, cells, interpolation=cv2.INTER_NEAREST)
+        dark = float(np.percentile(sparse @ REC709_LUMINANCE, 1.0))
+        picture = cv2.threshold(picture, 2.0**MOST_STOPS * dark, 0.0, cv2.THRESH_TRUNC)[1]
         rx = (np.arange(self.width, dtype=np.float32) + 0.5) / self.width * 2.0 - 1.0
         ry = (np.arange(self.height, dtype=np.float32) + 0.5) / self.height * 2.0 - 1.0
         corner = 2.0 ** (vignette / 2.0) - 1.0
         falloff = 1.0 / (1.0 + np.float32(corner / 2.0) * (rx[None, :] ** 2 + ry[:, None] ** 2)) ** 2
-        picture *= falloff[:, :, None]
-        return np.ascontiguousarray(np.maximum(picture, 0.0).transpose(2, 0, 1))
+        result = np.ascontiguousarray(picture.transpose(2, 0, 1), dtype=np.float32)
+        result *= falloff
+        return np.maximum(result, 0.0, out=result)
 
 
 def coarsened(picture: Array) -> Array:

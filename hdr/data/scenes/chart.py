@@ -72,7 +72,7 @@ def draw(rng: np.random.Generator, size: tuple[int, int]) -> Rendering:
     middle = np.array([0.0, 0.05, 1.1], np.float32)
     power = np.asarray(tint * (level * float(((lamp - middle) ** 2).sum())), np.float32)
     fill = np.asarray(
-        (0.7 * tint + 0.3 * planckian(6500.0)) * (level * float(np.exp(rng.uniform(np.log(0.03), np.log(0.35))))),
+        (0.7 * tint + 0.3 * planckian(6500.0)) * (level * float(np.exp(rng.uniform(np.log(0.012), np.log(0.25))))),
         np.float32,
     )
     light = _Light(lamp, power, fill)
@@ -86,7 +86,7 @@ def draw(rng: np.random.Generator, size: tuple[int, int]) -> Rendering:
         _chart(canvas, rng, light)
     for z, i in sorted(things, reverse=True):
         x = float(slots[i % 5]) * z
-        kind = str(rng.choice(["fruit", "bottle", "box", "vase"]))
+        kind = str(rng.choice(["fruit", "bottle", "box", "vase"])) if i else str(rng.choice(["fruit", "bottle"]))
         if kind == "fruit":
             _fruit(canvas, rng, light, x, z)
         elif kind == "box":
@@ -144,7 +144,7 @@ def _room(canvas: Canvas, rng: np.random.Generator, light: _Light) -> None:
     wall = canvas.wall((-6.0, depth), (6.0, depth), -1.0, 5.0)
     if wall is not None:
         lit = light.on(wall.x, wall.height, wall.depth, wall.normal)
-        tone = 1.0 + 0.07 * cloth(wall.along, wall.height, wall.footprint)
+        tone = 1.0 + 0.05 * cloth(wall.along, wall.height, wall.footprint)
         canvas.paint(wall.region.rows, wall.region.cols, 1.0, wall_paint[:, None, None] * lit * tone)
     region = canvas.polygon([(-6.0, 0.0, 0.3), (6.0, 0.0, 0.3), (6.0, 0.0, depth), (-6.0, 0.0, depth)])
     if region is not None:
@@ -161,7 +161,7 @@ def _shadow(canvas: Canvas, light: _Light, x: float, z: float, radius: float, ta
     ux, uz = away / distance
     length = min(tall * distance / max(float(light.at[1]) - tall, 0.1), 0.8)
     total = float((light.power + light.fill).sum())
-    for reach, spread, strength in ((length, 1.0, 0.8 * float(light.power.sum()) / total), (0.03, 1.15, 0.5)):
+    for reach, spread, strength in ((length, 1.0, 0.93 * float(light.power.sum()) / total), (0.02, 1.1, 0.7)):
         a, b = radius * spread, radius * spread * 0.8
         outline = [
             (x - uz * a, 0.0, z + ux * a),
@@ -208,7 +208,10 @@ def _fruit(canvas: Canvas, rng: np.random.Generator, light: _Light, x: float, z:
         ],
     )
     spots = Texture(rng, 1.0, bands=3, roughness=0.7)
-    polish, sheen = float(rng.choice([30.0, 120.0, 400.0])), np.float32(rng.uniform(0.1, 4.0))
+    # The lamp's luminance is that of white at one metre over the square of its radius: 400 times. Skin mirrors 0.04 of
+    # it; a duller skin spreads that over a wider spot.
+    polish = float(rng.choice([30.0, 120.0, 400.0, 2000.0]))
+    sheen = np.float32(0.04 * 400.0 * polish / 3000.0 * rng.uniform(0.6, 1.4))
     _shadow(canvas, light, x, z, radius * 0.9, radius * 1.6)
     shape = ball(canvas, (x, radius, z), radius)
     if shape is None:
@@ -228,7 +231,7 @@ def _fruit(canvas: Canvas, rng: np.random.Generator, light: _Light, x: float, z:
 
 
 def _box(canvas: Canvas, rng: np.random.Generator, light: _Light, x: float, z: float) -> None:
-    tint = pick(rng, [(0.5, 0.4, 0.3), (0.1, 0.2, 0.4), (0.55, 0.1, 0.08), (0.1, 0.3, 0.12), (0.7, 0.68, 0.62)], 0.2)
+    tint = pick(rng, [(0.5, 0.4, 0.3), (0.1, 0.2, 0.4), (0.55, 0.1, 0.08), (0.1, 0.3, 0.12), (0.7, 0.68, 0.62)], 0.08)
     ground = corners(
         (x, z), (float(rng.uniform(0.06, 0.16)), float(rng.uniform(0.05, 0.14))), float(rng.uniform(-0.7, 0.7))
     )
@@ -253,7 +256,9 @@ def _turned(canvas: Canvas, rng: np.random.Generator, light: _Light, x: float, z
         else [(0.6, 0.58, 0.52), (0.35, 0.15, 0.08), (0.08, 0.15, 0.3), (0.2, 0.3, 0.25)],
     )
     curve = rng.uniform(0.5, 1.0, 4).astype(np.float32)
-    gloss = np.float32(np.exp(rng.uniform(np.log(0.3), np.log(8.0))) if bottle else 0.15)
+    gloss = np.float32(
+        np.exp(rng.uniform(np.log(0.8), np.log(12.0)) if bottle else rng.uniform(np.log(0.1), np.log(3.0)))
+    )
     _shadow(canvas, light, x, z, radius, tall)
     found = canvas.around(x, 0.0, z, -1.2 * radius, 1.2 * radius, 0.0, tall)
     if found is None:
@@ -278,10 +283,8 @@ def _turned(canvas: Canvas, rng: np.random.Generator, light: _Light, x: float, z
     nz = -np.sqrt(np.maximum(1.0 - nx * nx, 0.0))
     lit = light.on(x + px, py, z + nz * width, (nx, np.zeros((1, 1), np.float32), nz), soft=0.05)
     toward = float(np.arctan2(light.at[0] - x, z - light.at[2])) / 2.0
-    streak = (
-        np.exp(-(((nx - np.float32(math.sin(toward))) / np.float32(0.06)) ** 2))
-        * ramp(t, 0.03, 0.1)
-        * (1.0 - ramp(t, 0.9, 0.97))
-    )
+    narrow = np.sqrt(0.06**2 + (0.5 * foot / width) ** 2)  # not finer than a pixel, with the same light in it
+    streak = np.exp(-(((nx - np.float32(math.sin(toward))) / narrow) ** 2)) * (0.06 / narrow)
+    streak = streak * ramp(t, 0.03, 0.1) * (1.0 - ramp(t, 0.9, 0.97))
     radiance = tint[:, None, None] * lit + light.power[:, None, None] * (streak * gloss)
     canvas.paint(rows, cols, alpha, np.asarray(radiance, np.float32))

@@ -7,14 +7,14 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from hdr.data.scenes.canvas import Canvas, Point
+from hdr.data.scenes.canvas import Canvas
+from hdr.data.scenes.furniture import paint_furniture
 from hdr.data.scenes.light import Daylight, daylight, luminance, planckian
 from hdr.data.scenes.nature import paint_ridge
-from hdr.data.scenes.people import paint_figure, passer_by
 from hdr.data.scenes.room import Lamp, Room, paint_floor_and_ceiling, paint_walls
 from hdr.data.scenes.scene import Rendering
-from hdr.data.scenes.solids import ball, corners, paint_box, pick
 from hdr.data.scenes.sky import paint_sky
+from hdr.data.scenes.solids import pick
 from hdr.data.scenes.terrain import paint_ground
 from hdr.data.scenes.texture import Texture
 
@@ -46,11 +46,11 @@ def draw(rng: np.random.Generator, size: tuple[int, int]) -> Rendering:
     curtain = float(rng.uniform(0.35, 1.0))  # nets and dirt take some of the light
     glow = (outside.sky * 0.5 + outside.white * 0.12) * curtain
     lamps = []
-    if rng.random() < 0.4:
+    if rng.random() < (0.75 if on_left else 0.4):  # where no window is in sight, somebody has put a lamp on
         warm = planckian(float(rng.uniform(2500.0, 3500.0)))
         at = (
             left + width * float(rng.uniform(0.2, 0.8)),
-            tall - 0.5 if rng.random() < 0.5 else 1.3,
+            tall - 0.6 if rng.random() < 0.5 else 1.35,
             depth * float(rng.uniform(0.5, 0.85)),
         )
         lamps.append(Lamp(at=at, power=np.asarray(warm * float(rng.uniform(8.0, 60.0)), np.float32)))
@@ -85,12 +85,14 @@ def draw(rng: np.random.Generator, size: tuple[int, int]) -> Rendering:
     _outside(canvas, rng, outside)
     paint_walls(canvas, rng, room, wall_paint)
     paint_floor_and_ceiling(canvas, rng, room, outside)
-    _furniture(canvas, rng, room)
+    paint_furniture(canvas, rng, room)
     reference = room.light_at((room.left + room.right) / 2, 1.0, depth * 0.6, np.array([0.0, 0.7, -0.7], np.float32))
     white = room.bounce + reference
     key = 0.18 * float(luminance(reference)) * 1.5
     return Rendering(
-        linear=canvas.finish(vignette=float(rng.uniform(0.1, 0.9)), glare=float(rng.uniform(0.006, 0.025))),
+        linear=canvas.finish(
+            vignette=float(rng.uniform(0.1, 0.9)), glare=float(np.exp(rng.uniform(np.log(0.003), np.log(0.025))))
+        ),
         key_luminance=key,
         white=np.asarray(white / luminance(white), np.float32),
     )
@@ -126,79 +128,3 @@ def _outside(canvas: Canvas, rng: np.random.Generator, light: Daylight) -> None:
         Texture(rng, 1.5),
     )
     canvas.eye -= floor
-
-
-def _furniture(canvas: Canvas, rng: np.random.Generator, room: Room) -> None:
-    """Cupboards, sofas and tables along the walls, far ones first, sometimes somebody standing there, and the lamps."""
-    grain = Texture(rng, 0.8, bands=3)
-    width = room.right - room.left
-    items: list[tuple[float, Point, Point, float, Array]] = []
-    for _ in range(int(rng.integers(2, 6))):
-        tint = pick(
-            rng,
-            [
-                (0.25, 0.14, 0.07),
-                (0.5, 0.48, 0.45),
-                (0.1, 0.11, 0.14),
-                (0.35, 0.12, 0.1),
-                (0.16, 0.22, 0.18),
-                (0.6, 0.5, 0.35),
-            ],
-            0.2,
-        )
-        span, deep, tall = (
-            float(rng.uniform(0.5, 1.8)),
-            float(rng.uniform(0.4, 0.9)),
-            float(rng.choice([0.45, 0.75, 0.9, 1.8])),
-        )
-        if tall > 1.0:
-            span = min(span, 1.0)
-        z = float(rng.uniform(1.9, room.depth - deep / 2 - 0.05))
-        side = float(rng.uniform(0.0, 1.0))
-        x = (
-            room.left + deep
-            if side < 0.35
-            else room.right - deep
-            if side > 0.65
-            else room.left + width * float(rng.uniform(0.3, 0.7))
-        )
-        items.append((z - deep / 2, (x, z), (span, deep), tall, tint))
-    for _, centre, extent, tall, tint in sorted(items, key=lambda item: -item[0]):
-        ground = corners(centre, extent, 0.0)
-        under = canvas.polygon(
-            [(x, 0.01, z) for x, z in corners(centre, (extent[0] + 0.25, extent[1] + 0.25), 0.0)], soft=8.0
-        )
-        if under is not None:
-            canvas.linear[:, under.rows, under.cols] *= 1.0 - 0.55 * under.alpha
-        shade = room.light_on_box(ground, tall)
-        if tall == 0.75:  # a table: a board on four legs
-            for leg in sorted(corners(centre, (extent[0] - 0.1, extent[1] - 0.1), 0.0), key=lambda p: -p[1]):
-                paint_box(canvas, corners(leg, (0.05, 0.05), 0.0), 0.0, 0.71, tint * np.float32(0.7), shade, grain)
-            paint_box(canvas, ground, 0.71, 0.76, tint, shade, grain)
-        elif tall == 0.9:  # a sofa: seat and back
-            back = corners((centre[0], centre[1] + extent[1] / 2 - 0.1), (extent[0], 0.2), 0.0)
-            paint_box(canvas, back, 0.0, 0.9, tint, shade, grain, 0.08)
-            paint_box(
-                canvas,
-                corners((centre[0], centre[1] - 0.1), (extent[0], extent[1] - 0.2), 0.0),
-                0.0,
-                0.45,
-                tint * np.float32(1.1),
-                shade,
-                grain,
-                0.08,
-            )
-        else:
-            paint_box(canvas, ground, 0.0, tall, tint, shade, grain)
-    if rng.random() < 0.3:
-        x, z = room.left + width * float(rng.uniform(0.3, 0.7)), room.depth * float(rng.uniform(0.45, 0.8))
-        (wx, wy, wz), _ = room.opening
-        toward = np.array([wx - x, wy - 1.0, wz - z], np.float32)
-        toward /= np.linalg.norm(toward)
-        key = room.light_at(x, 1.0, z, toward) - room.bounce
-        paint_figure(canvas, passer_by(rng), (x, 0.0, z), room.bounce, np.asarray(key, np.float32), toward)
-    for lamp in room.lamps:
-        shape = ball(canvas, lamp.at, 0.13)
-        if shape is not None:
-            rows, cols, alpha, *_ = shape
-            canvas.paint(rows, cols, alpha, np.asarray(lamp.power * np.float32(1.0 / 0.13**2 / math.pi), np.float32))

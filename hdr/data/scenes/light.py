@@ -38,6 +38,13 @@ def luminance(linear: Array) -> Array:
     return np.asarray(np.tensordot(REC709_LUMINANCE, linear, axes=1), dtype=np.float32)
 
 
+def schlick(head_on: float | Array, cosine: Array) -> Array:
+    """Reflectance at an angle of incidence with this cosine, given that at normal incidence (Schlick 1994)."""
+    rest = 1.0 - cosine
+    square = rest * rest
+    return np.asarray(head_on + (1.0 - head_on) * (square * square * rest), dtype=np.float32)
+
+
 def chromaticity_to_rgb(x: float, y: float) -> Array:
     """Linear Rec. 709 colour (3,) of a CIE 1931 chromaticity, luminance 1; what lies outside the gamut is cut at 0."""
     rgb = np.maximum(_XYZ_TO_REC709 @ np.array([x / y, 1.0, (1.0 - x - y) / y]), 0.0).astype(np.float32)
@@ -150,7 +157,7 @@ def sky_radiance(light: Daylight, x: Array, y: Array) -> Array:
     up = y * norm
     cosine = (light.sun_direction[0] * x + light.sun_direction[1] * y + light.sun_direction[2]) * norm
     level = relative(up, cosine) * scale + even
-    low = (1.0 - np.maximum(up, 0.0)) ** 5
+    low = schlick(0.0, np.maximum(up, 0.0))  # the same fifth power: air mass grows so towards the horizon
     if light.weather != "overcast":
         low = np.minimum(low + np.exp(-6.0 * (1.0 - cosine)) * 0.8, 1.0)  # the glow around the sun is white, not blue
     delta = (light.horizon - light.zenith)[:, None, None]

@@ -1,4 +1,4 @@
-"""Figures built of tapered capsules: passers-by and portraits."""
+"""Passers-by, built of tapered capsules."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import numpy as np
 import numpy.typing as npt
 
 from hdr.data.scenes.canvas import Canvas, Point
-from hdr.data.scenes.solids import colour, pick
+from hdr.data.scenes.solids import pick
 from hdr.data.scenes.texture import Texture
 
 Array = npt.NDArray[np.float32]
 
-_SKIN = [(0.55, 0.36, 0.27), (0.45, 0.27, 0.18), (0.28, 0.15, 0.09), (0.12, 0.065, 0.04), (0.62, 0.44, 0.36)]
-_CLOTH = [
+SKIN = [(0.55, 0.36, 0.27), (0.45, 0.27, 0.18), (0.28, 0.15, 0.09), (0.12, 0.065, 0.04), (0.62, 0.44, 0.36)]
+CLOTH = [
     (0.04, 0.045, 0.06),
     (0.10, 0.12, 0.2),
     (0.5, 0.5, 0.48),
@@ -25,7 +25,7 @@ _CLOTH = [
     (0.65, 0.6, 0.5),
     (0.08, 0.18, 0.3),
 ]
-_HAIR = [(0.015, 0.012, 0.01), (0.05, 0.03, 0.018), (0.14, 0.085, 0.045), (0.3, 0.22, 0.12), (0.3, 0.29, 0.28)]
+HAIR = [(0.015, 0.012, 0.01), (0.05, 0.03, 0.018), (0.14, 0.085, 0.045), (0.3, 0.22, 0.12), (0.3, 0.29, 0.28)]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,7 +54,7 @@ def passer_by(rng: np.random.Generator) -> Figure:
     """A standing or walking person, 1.5 to 1.9 m, feet at the origin."""
     tall = float(rng.uniform(1.5, 1.9))
     k = tall / 1.75
-    skin, top, legs, hair = pick(rng, _SKIN), pick(rng, _CLOTH), pick(rng, _CLOTH), pick(rng, _HAIR)
+    skin, top, legs, hair = pick(rng, SKIN), pick(rng, CLOTH), pick(rng, CLOTH), pick(rng, HAIR)
     step = float(rng.uniform(0.0, 0.22))
     swing = float(rng.uniform(-0.08, 0.08))
     plan = [
@@ -72,41 +72,6 @@ def passer_by(rng: np.random.Generator) -> Figure:
         for a, b, ra, rb, c in plan
     ]
     return Figure(parts, (-0.5, 0.5, -0.02, tall + 0.1), Texture(rng, 0.3))
-
-
-def portrait(rng: np.random.Generator) -> Figure:
-    """Head and shoulders facing the camera; the origin lies 1.2 m above the ground, at the chest."""
-    skin, cloth, hair = pick(rng, _SKIN), pick(rng, _CLOTH), pick(rng, _HAIR)
-    turn = float(rng.uniform(-0.03, 0.03))
-    long_hair = rng.random() < 0.5
-    parts = []
-    if long_hair:
-        parts += [
-            Part((-0.08 + turn, 0.12), (-0.07 + turn, 0.42), 0.07, 0.09, hair),
-            Part((0.08 + turn, 0.12), (0.07 + turn, 0.42), 0.07, 0.09, hair),
-        ]
-    parts += [
-        Part((-0.24, -0.6), (-0.20, 0.08), 0.09, 0.085, cloth, 0.1),
-        Part((0.24, -0.6), (0.20, 0.08), 0.09, 0.085, cloth, 0.1),
-        Part((0.0, -0.8), (0.0, 0.0), 0.2, 0.19, cloth, 0.1),
-        Part((-0.17, 0.1), (0.17, 0.1), 0.085, 0.085, cloth, 0.1),
-        Part((0.0, 0.10), (turn / 2, 0.28), 0.065, 0.055, skin * np.float32(0.8)),
-        Part((turn, 0.44), (turn, 0.47), 0.112, 0.118, hair),
-        Part((turn * 1.3, 0.325), (turn, 0.435), 0.068, 0.1, skin, 0.03),
-        Part((turn - 0.07, 0.51), (turn + 0.07, 0.515), 0.045, 0.04, hair),
-    ]
-    for side in (-1.0, 1.0):
-        x = turn * 1.3 + side * 0.036
-        parts += [
-            Part((x - 0.014, 0.425), (x + 0.014, 0.43), 0.005, 0.005, hair),
-            Part((x - 0.010, 0.402), (x + 0.010, 0.402), 0.009, 0.009, skin * np.float32(0.55)),
-            Part((x, 0.402), (x, 0.402), 0.006, 0.006, colour(0.02, 0.015, 0.012)),
-        ]
-    parts += [
-        Part((turn * 1.6, 0.405), (turn * 1.6, 0.365), 0.008, 0.014, skin * np.float32(1.1)),
-        Part((turn * 1.4 - 0.022, 0.322), (turn * 1.4 + 0.022, 0.322), 0.007, 0.007, skin * colour(0.75, 0.4, 0.4)),
-    ]
-    return Figure(parts, (-0.36, 0.36, -0.95, 0.62), Texture(rng, 0.12, roughness=0.8))
 
 
 def paint_figure(

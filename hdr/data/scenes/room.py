@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hdr.data.scenes.canvas import Canvas, Point, Wall
-from hdr.data.scenes.light import Daylight
+from hdr.data.scenes.light import Daylight, schlick
 from hdr.data.scenes.solids import colour, pick
 from hdr.data.scenes.texture import Texture, pulses, ramp
 
@@ -100,11 +100,12 @@ def paint_walls(canvas: Canvas, rng: np.random.Generator, room: Room, paint: Arr
         (
             float(rng.uniform(0.15, 0.85)),
             float(rng.uniform(0.4, 1.0)),
-            pick(rng, [(0.3, 0.2, 0.1), (0.1, 0.2, 0.3), (0.4, 0.35, 0.3)], 0.4),
+            pick(rng, [(0.3, 0.2, 0.1), (0.1, 0.2, 0.3), (0.4, 0.35, 0.3)], 0.15),
         )
         for _ in range(int(rng.integers(0, 3)))
     ]
     art = Texture(rng, 0.4, bands=3, roughness=0.8)
+    door = (int(rng.integers(0, 3)), float(rng.uniform(0.3, 0.75))) if rng.random() < 0.6 else (3, 0.0)
     bars = int(rng.integers(1, 4))
     sides: list[tuple[Point, Point, bool, float]] = [
         ((room.left, room.depth), (room.right, room.depth), not room.on_left, room.right - room.left),
@@ -117,11 +118,11 @@ def paint_walls(canvas: Canvas, rng: np.random.Generator, room: Room, paint: Arr
             continue
         lit = room.light(wall.x, wall.height, wall.depth, wall.normal)
         rim = np.minimum(np.minimum(wall.height, room.ceiling - wall.height), np.minimum(wall.along, span - wall.along))
-        tone = (1.0 + 0.05 * plaster(wall.along, wall.height, wall.footprint)) * (0.62 + 0.38 * ramp(rim, 0.0, 0.7))
+        tone = (1.0 + 0.035 * plaster(wall.along, wall.height, wall.footprint)) * (0.62 + 0.38 * ramp(rim, 0.0, 0.7))
         albedo = np.broadcast_to(paint[:, None, None], (3, *tone.shape))
-        board = np.clip((0.1 - wall.height) / wall.footprint + 0.5, 0.0, 1.0)
+        board = np.clip((0.1 - wall.height) / wall.rise + 0.5, 0.0, 1.0)
         if panels:
-            board = np.maximum(board, np.clip((panels - wall.height) / wall.footprint + 0.5, 0.0, 1.0) * 0.9)
+            board = np.maximum(board, np.clip((panels - wall.height) / wall.rise + 0.5, 0.0, 1.0) * 0.9)
         albedo = albedo + (frame[:, None, None] - albedo) * board
         if has_window:
             _window(canvas, room, wall, albedo * lit * tone, frame, curtains, bars)
@@ -137,7 +138,23 @@ def paint_walls(canvas: Canvas, rng: np.random.Generator, room: Room, paint: Arr
             image = tint[:, None, None] * np.clip(1.0 + 0.5 * art(u + 3 * place, v, wall.footprint), 0.05, 2.0)
             image = image + (frame[:, None, None] - image) * border
             albedo = albedo + (image - albedo) * card
-        canvas.paint(wall.region.rows, wall.region.cols, wall.region.alpha, np.asarray(albedo * lit * tone, np.float32))
+        radiance = albedo * lit * tone
+        if number == door[0]:
+            radiance = _doorway(wall, radiance, frame, lit, door[1] * span)
+        canvas.paint(wall.region.rows, wall.region.cols, wall.region.alpha, np.asarray(radiance, np.float32))
+
+
+def _doorway(wall: Wall, radiance: Array, frame: Array, lit: Array, middle: float) -> Array:
+    """An open door to an unlit corridor: a frame, and behind it what little light finds its way in."""
+    across, foot = np.abs(wall.along - np.float32(middle)), wall.footprint
+
+    def covers(grow: float) -> Array:
+        edge = np.minimum((0.42 + grow - across) / foot, (2.02 + grow - wall.height) / wall.rise)
+        return np.asarray(np.clip(edge + 0.5, 0.0, 1.0), np.float32)
+
+    radiance = radiance + (frame[:, None, None] * lit - radiance) * covers(0.08)
+    corridor = lit * (0.004 + 0.02 * np.exp(-2.0 * np.maximum(wall.height, 0.0)) * ramp(0.42 - across, 0.0, 0.3))
+    return np.asarray(radiance + (corridor - radiance) * covers(0.0), np.float32)
 
 
 def _window(
@@ -145,17 +162,17 @@ def _window(
 ) -> None:
     """A wall with its window: the view stays where the panes are."""
     left, right, sill, top = room.window
-    foot = wall.footprint
+    foot, rise = wall.footprint, wall.rise
 
     def inside(margin: float) -> Array:
         across = np.minimum(wall.along - (left - margin), right + margin - wall.along)
         up = np.minimum(wall.height - (sill - margin), top + margin - wall.height)
-        return np.asarray(np.clip(np.minimum(across, up) / foot + 0.5, 0.0, 1.0), np.float32)
+        return np.asarray(np.clip(np.minimum(across / foot, up / rise) + 0.5, 0.0, 1.0), np.float32)
 
     pane = inside(0.0) * (
         1.0 - pulses(wall.along - left - (right - left) / (2 * bars), (right - left) / bars, 0.06, foot)
     )
-    pane = pane * (1.0 - np.clip((0.03 - np.abs(wall.height - (sill + 0.62 * (top - sill)))) / foot + 0.5, 0.0, 1.0))
+    pane = pane * (1.0 - np.clip((0.03 - np.abs(wall.height - (sill + 0.62 * (top - sill)))) / rise + 0.5, 0.0, 1.0))
     wood = (frame * (room.bounce * 1.3))[:, None, None]
     radiance = radiance + (wood - radiance) * inside(0.08)
     alpha = wall.region.alpha * (1.0 - pane)
@@ -167,8 +184,8 @@ def _window(
         )
         cloth = (
             cloth
-            * np.clip((top + 0.15 - wall.height) / foot + 0.5, 0.0, 1.0)
-            * np.clip((wall.height - 0.05) / foot, 0.0, 1.0)
+            * np.clip((top + 0.15 - wall.height) / rise + 0.5, 0.0, 1.0)
+            * np.clip((wall.height - 0.05) / rise, 0.0, 1.0)
         )
         folds = 0.65 + 0.35 * np.sin(wall.along * np.float32(2 * math.pi / 0.14))
         hung = (curtains * (room.bounce * 1.5))[:, None, None] * folds
@@ -187,7 +204,8 @@ def paint_floor_and_ceiling(canvas: Canvas, rng: np.random.Generator, room: Room
         if rng.random() < 0.5
         else None
     )
-    knots = Texture(rng, 0.5, bands=3)
+    knots = Texture(rng, 0.15, bands=3)
+    gloss = float(rng.uniform(0.05, 0.9))
     for at, paint in ((0.0, wood), (room.ceiling, colour(0.76, 0.75, 0.73))):
         outline = [
             (room.left, at, 0.0),
@@ -207,19 +225,24 @@ def paint_floor_and_ceiling(canvas: Canvas, rng: np.random.Generator, room: Room
         tone = 0.6 + 0.4 * ramp(rim, 0.0, 0.7)
         albedo = np.broadcast_to(paint[:, None, None], (3, *x.shape))
         if at == 0.0:
+            soft: Array = np.zeros((1, 1), np.float32)  # where the rug lies
             planks = 1.0 + 0.12 * grain(x * 0.25, z, foot) - 0.4 * pulses(x, board, 0.012, foot)
             albedo = albedo * np.clip(planks, 0.1, 2.0)
             if rug is not None:
                 cx, cz = (room.left + room.right) / 2, room.depth * 0.55
                 edge = np.minimum(1.1 - np.abs(x - cx), 0.9 - np.abs(z - cz))
-                mask = np.clip(edge / foot + 0.5, 0.0, 1.0)
-                albedo = albedo + (rug[:, None, None] * (1.0 + 0.2 * knots(x, z, foot)) - albedo) * mask
+                soft = np.clip(edge / foot + 0.5, 0.0, 1.0)
+                albedo = albedo + (rug[:, None, None] * np.exp(0.25 * knots(x, z, foot)) - albedo) * soft
         radiance = albedo * lit * tone
         if at == 0.0:
             radiance = radiance + albedo * outside.sun[:, None, None] * _sunbeam(
                 canvas, room, outside, rows, cols, x.shape
             )
         canvas.paint(rows, cols, region.alpha, np.asarray(radiance, np.float32))
+        if at == 0.0:
+            canvas.linear[:, rows, cols] += _polish(canvas, room, rows, cols, gloss) * (
+                region.alpha * (1.0 - 0.95 * soft)
+            )
 
 
 def _sunbeam(canvas: Canvas, room: Room, outside: Daylight, rows: slice, cols: slice, shape: tuple[int, ...]) -> Array:
@@ -248,3 +271,11 @@ def _sunbeam(canvas: Canvas, room: Room, outside: Daylight, rows: slice, cols: s
             * sun[1]
         )
     return beam
+
+
+def _polish(canvas: Canvas, room: Room, rows: slice, cols: slice, gloss: float) -> Array:
+    """What a varnished floor mirrors of the walls and windows: Schlick's reflectance times ``gloss``."""
+    x, y = canvas.x[:, cols], canvas.y[rows]
+    grazing = np.asarray(np.abs(y) / np.sqrt(1.0 + y * y + x * x), np.float32)
+    share = np.float32(gloss) * schlick(0.04, grazing)
+    return np.asarray(canvas.mirrored(rows, cols, room.left, room.right, room.depth, 0.02) * share, np.float32)

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hdr.data.scenes.canvas import Canvas, Point, Region
-from hdr.data.scenes.light import Daylight
+from hdr.data.scenes.light import SUN_DISC, SUN_DISC_LIMIT, SUN_RADIUS, Daylight, luminance
 from hdr.data.scenes.texture import Texture
 
 Array = npt.NDArray[np.float32]
@@ -19,10 +19,11 @@ def colour(red: float, green: float, blue: float) -> Array:
     return np.array([red, green, blue], dtype=np.float32)
 
 
-def pick(rng: np.random.Generator, choices: list[tuple[float, float, float]], spread: float = 0.07) -> Array:
-    """One of the reflectances, varied by ``spread`` (relative) in each channel."""
+def pick(rng: np.random.Generator, choices: list[tuple[float, float, float]], spread: float = 0.035) -> Array:
+    """One of the reflectances, varied by ``spread`` (relative) in each channel and three times that in all together."""
     base = np.array(choices[int(rng.integers(len(choices)))])
-    return np.asarray(np.clip(base * np.exp(rng.normal(0.0, spread, 3)), 0.01, 0.92), dtype=np.float32)
+    varied = base * np.exp(rng.normal(0.0, spread, 3) + rng.normal(0.0, 3.0 * spread))
+    return np.asarray(np.clip(varied, 0.01, 0.92), dtype=np.float32)
 
 
 def faded(light: Daylight, radiance: Array, depth: Array | float, clear: float) -> Array:
@@ -133,15 +134,42 @@ def paint_box(
             canvas.paint(wall.region.rows, wall.region.cols, wall.region.alpha, face)
 
 
+def spark(canvas: Canvas, at: tuple[float, float, float], radius: float, radiance: Array) -> None:
+    """Add a small bright disc. One finer than a pixel keeps its light: it is drawn larger and dimmer."""
+    drawn = max(radius, 0.5 * canvas.pixel * at[2])
+    shape = ball(canvas, at, drawn)
+    if shape is not None:
+        share = radius**2 / (drawn**2 + (canvas.pixel * at[2]) ** 2 / 12.0)  # a disc's soft edge adds a twelfth pixel
+        canvas.add(shape[0], shape[1], shape[2] * np.float32(share), radiance)
+
+
+def sun_glint(canvas: Canvas, at: tuple[float, float, float], curvature: float, light: Daylight, mirror: float) -> None:
+    """The sun's image on a glossy convex surface with a radius of curvature in metres and reflectance ``mirror``.
+
+    A convex mirror of radius R shows the sun as a disc of R/2 times the sun's angle; its luminance is that of the sun
+    times the reflectance, and a pixel receives its share of it, at most :data:`SUN_DISC_LIMIT`.
+    """
+    power = float(luminance(light.sun))
+    image = 0.5 * curvature * SUN_RADIUS
+    drawn = max(image, 0.5 * canvas.pixel * at[2])
+    level = min(SUN_DISC * power / 4.0e4 * mirror * (image / drawn) ** 2, SUN_DISC_LIMIT)
+    if power > 0.0:
+        spark(canvas, at, drawn, np.asarray(light.sun * np.float32(level / power), np.float32))
+
+
 def ball(
-    canvas: Canvas, centre: tuple[float, float, float], radius: float
+    canvas: Canvas, centre: tuple[float, float, float], radius: float, squash: float = 1.0
 ) -> tuple[slice, slice, Array, Array, Array, Array] | None:
-    """A ball: rows, columns, coverage and the normal's three parts (h, w), z pointing away from the camera."""
-    found = canvas.around(centre[0], centre[1], centre[2], -radius, radius, -radius, radius)
+    """A ball: rows, columns, coverage and the normal's three parts (h, w), z pointing away from the camera.
+
+    ``squash`` is its width over its height.
+    """
+    wide = radius * squash
+    found = canvas.around(centre[0], centre[1], centre[2], -wide, wide, -radius, radius)
     if found is None:
         return None
     rows, cols, x, y, foot = found
-    nx, ny = x * np.float32(1.0 / radius), y * np.float32(1.0 / radius)
+    nx, ny = x * np.float32(1.0 / wide), y * np.float32(1.0 / radius)
     square = nx * nx + ny * ny
     distance = np.sqrt(square)
     alpha = np.clip((1.0 - distance) * np.float32(radius / foot) + 0.5, 0.0, 1.0)

@@ -1,4 +1,4 @@
-"""Houses, their roofs, and cars."""
+"""Houses and their roofs."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from hdr.data.scenes.canvas import Canvas, Point, Wall
-from hdr.data.scenes.light import Daylight
-from hdr.data.scenes.solids import ball, corners, faded, pick, visible_faces
+from hdr.data.scenes.light import SUN_DISC_LIMIT, Daylight, luminance, schlick
+from hdr.data.scenes.solids import faded, pick, visible_faces
 from hdr.data.scenes.texture import Texture, pulses, ramp
 
 Array = npt.NDArray[np.float32]
@@ -22,7 +22,7 @@ class Facade:
 
     plaster: Array
     glass: float
-    """Share of the sky that the panes mirror."""
+    """Reflectance of the panes head-on."""
     storey: float
     bay: float
     pane: tuple[float, float]
@@ -30,6 +30,13 @@ class Facade:
     grain: Texture
     seed: int
     frame: Array
+    eaves: float
+    """Metres that the roof stands out."""
+    balcony: float
+    """Metres that the balconies stand out; 0: there are none."""
+    brick: bool
+    door: tuple[float, float] | None
+    """Where along the wall it is, and a number above 0.5 if it stands open."""
 
     @staticmethod
     def draw(rng: np.random.Generator) -> Facade:
@@ -49,13 +56,17 @@ class Facade:
                     (0.74, 0.73, 0.71),
                 ],
             ),
-            glass=float(rng.uniform(0.12, 0.5)),
+            glass=float(rng.uniform(0.06, 0.25)),
             storey=storey,
             bay=bay,
             pane=(bay * float(rng.uniform(0.35, 0.8)), storey * float(rng.uniform(0.4, 0.7))),
             grain=Texture(rng, float(rng.uniform(2.0, 6.0)), bands=4, roughness=0.8),
             seed=int(rng.integers(1 << 30)),
             frame=pick(rng, [(0.75, 0.75, 0.72), (0.12, 0.11, 0.1), (0.3, 0.2, 0.13)]),
+            eaves=float(rng.uniform(0.1, 0.7)),
+            balcony=float(rng.uniform(0.6, 1.3)) if rng.random() < 0.25 else 0.0,
+            brick=bool(rng.random() < 0.3),
+            door=(float(rng.uniform(0.1, 0.9)), float(rng.random())) if rng.random() < 0.7 else None,
         )
 
     def windows(self, wall: Wall, length: float) -> tuple[Array, Array, Array]:
@@ -63,11 +74,11 @@ class Facade:
         bays = max(int(length / self.bay), 1)
         bay = length / bays
         width = self.pane[0] * bay / self.bay
-        foot = wall.footprint
+        foot, up = wall.footprint, wall.rise
         rise = wall.height - np.float32(0.1)
-        rows = pulses(rise, self.storey, self.pane[1], foot)
+        rows = pulses(rise, self.storey, self.pane[1], up)
         cols = pulses(wall.along, bay, width, foot)
-        outer = pulses(rise, self.storey, self.pane[1] + 0.25, foot) * pulses(wall.along, bay, width + 0.25, foot)
+        outer = pulses(rise, self.storey, self.pane[1] + 0.25, up) * pulses(wall.along, bay, width + 0.25, foot)
         bars = 1.0 - pulses(wall.along, width / 2, 0.08, foot)
         table = np.random.default_rng(self.seed).random((64, 64), dtype=np.float32)
         i = np.clip((rise / self.storey).astype(np.int32), 0, 63)
@@ -75,19 +86,81 @@ class Facade:
         return rows * cols * bars, outer, table[i, j]
 
 
-def paint_facade(canvas: Canvas, wall: Wall, length: float, look: Facade, light: Daylight, clear: float) -> None:
-    """Paint one wall of a building in daylight."""
+def paint_facade(
+    canvas: Canvas, wall: Wall, length: float, look: Facade, light: Daylight, clear: float, shaded: float, top: float
+) -> None:
+    """Paint one wall of a building in daylight; below ``shaded`` metres it lies in the shadow of what stands opposite.
+
+    Reveals, eaves and balconies throw shadows whose length follows from the sun's height; the panes mirror the sky, the
+    ground and now and then the sun, and are dark inside.
+    """
     panes, outer, number = look.windows(wall, length)
-    grain = look.grain(wall.along, wall.height, wall.footprint)
-    lit = light.lit(wall.normal)
-    shade = (1.0 + 0.10 * grain) * (0.75 + 0.25 * ramp(wall.height, 0.0, 2.5))
-    stone = (look.plaster * lit)[:, None, None] * shade
-    stone += ((look.frame * lit)[:, None, None] - stone) * outer
-    mirrored = light.zenith * float(light.sky.mean()) * look.glass + light.haze * (0.3 * look.glass)
-    inside = 0.015 * light.white
-    glass = inside[:, None, None] * (0.4 + 1.2 * number) + mirrored[:, None, None] * (0.35 + 0.65 * number**2)
-    stone += (glass - stone) * panes
+    foot, up = wall.footprint, wall.rise
+    grain = look.grain(wall.along, wall.height, foot)
+    sun, normal = light.sun_direction, wall.normal
+    facing = float(normal @ sun)
+    drop = min(float(sun[1]) / max(facing, 0.05), 6.0)  # metres that a ledge of one metre throws its shadow down
+    sunlit = np.clip((wall.height - shaded) / (up + 0.1) + 0.5, 0.0, 1.0)
+    sunlit = sunlit * np.clip((top - look.eaves * drop - wall.height) / up + 0.5, 0.0, 1.0)
+    rise = wall.height - np.float32(0.1)
+    slab: Array | None = None
+    if look.balcony > 0.0:
+        slab = pulses(wall.height, look.storey, 0.18, up) * np.clip((wall.height - 2.0) / up, 0.0, 1.0)
+        below = np.minimum(look.balcony * drop, 0.9 * look.storey)
+        under = pulses(wall.height + np.float32(0.5 * below), look.storey, float(below), up)
+        sunlit = sunlit * (1.0 - under * np.clip((wall.height - 1.0) / up, 0.0, 1.0))
+    shade, sunny = light.lit(normal, 0.0), light.sun * max(facing, 0.0)
+    tone = np.exp(0.12 * grain) * (0.6 + 0.4 * ramp(wall.height, 0.0, 1.5))
+    if look.brick:
+        courses = pulses(rise, 0.08, 0.012, up)
+        tone = tone * (1.0 - 0.35 * np.maximum(courses, pulses(wall.along, 0.25, 0.012, foot)))
+    lit = shade[:, None, None] + sunny[:, None, None] * sunlit
+    stone = look.plaster[:, None, None] * lit * tone
+    if slab is not None:
+        stone += ((look.plaster * 1.05)[:, None, None] * lit - stone) * slab
+    stone += (look.frame[:, None, None] * lit - stone) * outer
+    reveal = pulses(rise, look.storey, look.pane[1], up)
+    reveal = reveal - reveal * pulses(rise + np.float32(min(0.12 * drop, 0.5)), look.storey, look.pane[1], up)
+    stone += (_glass(canvas, wall, look, light, number, facing, sunlit) * (1.0 - 0.7 * reveal) - stone) * panes
+    if look.door is not None:
+        across = wall.along - np.float32(look.door[0] * length)
+        door = np.clip((0.6 - np.abs(across)) / foot + 0.5, 0.0, 1.0) * np.clip(
+            (2.2 - wall.height) / up + 0.5, 0.0, 1.0
+        )
+        inside = (0.0015 * light.white if look.door[1] > 0.5 else 0.5 * look.frame * shade)[:, None, None]
+        stone += (inside * (0.4 + 0.6 * np.clip(across + 0.5, 0.0, 1.0)) - stone) * door
     canvas.paint(wall.region.rows, wall.region.cols, wall.region.alpha, faded(light, stone, wall.depth, clear))
+
+
+def _glass(
+    canvas: Canvas, wall: Wall, look: Facade, light: Daylight, number: Array, facing: float, sunlit: Array
+) -> Array:
+    """Radiance (3, h, w) of the panes; each hangs a little askew (``number`` in [0, 1) tells the windows apart)."""
+    x, y = canvas.x[:, wall.region.cols], canvas.y[wall.region.rows]
+    norm = 1.0 / np.sqrt(x * x + (y * y + 1.0))
+    head_on = np.abs(x * wall.normal[0] + wall.normal[2]) * norm
+    mirror = schlick(look.glass, head_on)
+    open_ = (number > 0.93) * np.float32(0.9)
+    mirror = mirror * (1.0 - open_)
+    inside = (0.004 * light.white)[:, None, None] * (0.3 + 1.4 * number)
+    # A level mirror shows what lies at the ray's own height: sky above the houses opposite, street below the horizon.
+    sky = ramp(y + 0.12 * number, 0.02, 0.3)
+    low = 0.10 * light.white + 0.05 * light.sky
+    high = 0.6 * light.haze + 0.4 * light.zenith * float(luminance(light.sky)) * 0.6
+    seen = low[:, None, None] + (high - low)[:, None, None] * sky
+    radiance = inside + seen * mirror
+    sun, normal = light.sun_direction, wall.normal
+    slope = float(sun[1] / max(np.hypot(sun[0], sun[2]), 1e-3))
+    if facing > 0.02 and float(luminance(light.sun)) > 0.0 and slope < float(y.max() * norm.max()) + 0.05:
+        along = x * normal[0] + normal[2]
+        turn = 0.10 * (number - 0.5)  # radians that the pane hangs askew
+        rx = (x - 2.0 * along * normal[0]) * norm
+        rz = (1.0 - 2.0 * along * normal[2]) * norm
+        rx, rz = rx + turn * rz, rz - turn * rx
+        away = (rx - sun[0]) ** 2 + (y * norm - sun[1]) ** 2 + (rz - sun[2]) ** 2
+        peak = np.float32(0.5 * SUN_DISC_LIMIT / luminance(light.sun))
+        radiance += light.sun[:, None, None] * (np.exp(away * np.float32(-1.0 / 0.02**2)) * mirror * sunlit * peak)
+    return np.asarray(radiance, np.float32)
 
 
 def paint_roof(
@@ -139,42 +212,16 @@ def paint_roof(
         )
 
 
-def car_outline(centre: Point, yaw: float) -> list[Point]:
-    """The ground corners of a car."""
-    return corners(centre, (1.8, 4.3), yaw)
-
-
-def paint_car(canvas: Canvas, centre: Point, yaw: float, paint: Array, light: Daylight, clear: float) -> None:
-    """A parked car by day: body, cabin of dark glass that mirrors some sky, wheels, dark ground beneath."""
-    ground = car_outline(centre, yaw)
-    cabin = corners(centre, (1.55, 2.3), yaw)
-    under = canvas.polygon([(x, 0.02, z) for x, z in ground], soft=3.0)
-    if under is None:
+def paint_post(canvas: Canvas, at: Point, tall: float, light: Daylight, clear: float) -> None:
+    """A lamp post, its lamp dark by day."""
+    found = canvas.around(at[0], 0.0, at[1], -0.4, 0.4, 0.0, tall + 0.1)
+    if found is None:
         return
-    canvas.paint(under.rows, under.cols, under.alpha * np.float32(0.85), 0.02 * light.white)
-    up = np.array([0.0, 1.0, 0.0], np.float32)
-    glass = 0.02 * light.white + 0.16 * light.haze
-    for outline, low, high, tint in ((ground, 0.28, 0.9, None), (cabin, 0.9, 1.42, glass)):
-        if canvas.eye > high:
-            top = canvas.polygon([(x, high, z) for x, z in outline])
-            if top is not None:
-                canvas.paint(top.rows, top.cols, top.alpha, faded(light, paint * light.lit(up), centre[1], clear))
-        for _, a, b in visible_faces(outline):
-            wall = canvas.wall(a, b, low, high)
-            if wall is None:
-                continue
-            face = paint * light.lit(wall.normal) + 0.04 * light.haze if tint is None else tint
-            tone = 0.7 + 0.3 * ramp(wall.height, low, high)
-            canvas.paint(
-                wall.region.rows,
-                wall.region.cols,
-                wall.region.alpha,
-                faded(light, face[:, None, None] * tone, centre[1], clear),
-            )
-    for x, z in sorted(corners(centre, (1.7, 2.7), yaw), key=lambda p: -p[1])[1:]:
-        wheel = ball(canvas, (x, 0.31, z), 0.31)
-        if wheel is not None:
-            rows, cols, alpha, nx, ny, _ = wheel
-            hub = np.clip(1.5 - 2.4 * np.sqrt(nx * nx + ny * ny), 0.0, 1.0)
-            dark = (0.015 + 0.2 * hub) * (light.sky + 0.3 * light.sun)[:, None, None]
-            canvas.paint(rows, cols, alpha, faded(light, np.asarray(dark, np.float32), z, clear))
+    rows, cols, x, y, foot = found
+    stem = np.clip((0.06 - np.abs(x)) / foot + 0.5, 0.0, 1.0) * np.clip((tall - y) / foot + 0.5, 0.0, 1.0)
+    head = np.clip(np.minimum(0.28 - np.abs(x), 0.07 - np.abs(y - tall)) / foot + 0.5, 0.0, 1.0)
+    alpha = np.maximum(stem, head) * np.clip(y / foot + 0.5, 0.0, 1.0)
+    lit = 0.08 * light.lit(np.array([float(np.sign(light.sun_direction[0])), 0.0, 0.0], np.float32))
+    side = np.clip(0.6 + x * np.float32(6.0 * np.sign(light.sun_direction[0])), 0.2, 1.0)
+    radiance = lit[:, None, None] * np.broadcast_to(side, alpha.shape)
+    canvas.paint(rows, cols, alpha, faded(light, np.asarray(radiance, np.float32), at[1], clear))

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hdr.data.scenes.canvas import Canvas
-from hdr.data.scenes.light import SUN_DISC_LIMIT, Daylight, luminance, sky_radiance
+from hdr.data.scenes.light import SUN_DISC_LIMIT, Daylight, luminance, schlick, sky_radiance
 from hdr.data.scenes.solids import colour, faded, pick
 from hdr.data.scenes.texture import Texture, pulses
 
@@ -30,7 +30,7 @@ def paint_ground(
     canvas: Canvas, rng: np.random.Generator, light: Daylight, kind: str, shadow: Array, clear: float
 ) -> None:
     """The ground out to the horizon; ``shadow`` (rows of the ground, width) is the sun's visibility on it."""
-    base = pick(rng, [_GROUND[kind]], 0.08)
+    base = pick(rng, [_GROUND[kind]])
     coarse = Texture(rng, float(rng.uniform(6.0, 14.0)), bands=3, roughness=0.9)
     fine = Texture(rng, 0.35, bands=3, roughness=1.0)
     turn, joint = float(rng.uniform(-0.5, 0.5)), float(rng.uniform(0.4, 1.2))
@@ -44,7 +44,7 @@ def paint_ground(
     big = coarse(x, z, foot)
     # Blades stand upright: their pattern is longer across than along the way.
     small = fine(x, z * 0.6, foot * 0.6) if kind in ("grass", "meadow") else fine(x, z, foot)
-    rough = {"grass": (0.25, 0.5), "meadow": (0.3, 0.5), "snow": (0.04, 0.03), "sand": (0.08, 0.10)}.get(
+    rough = {"grass": (0.28, 0.6), "meadow": (0.32, 0.55), "snow": (0.04, 0.03), "sand": (0.08, 0.10)}.get(
         kind, (0.14, 0.18)
     )
     tone = np.minimum(np.exp(rough[0] * big + rough[1] * small), 2.5)  # what is dark lies between blades and stones
@@ -96,7 +96,7 @@ def _paint_water(
     mirrored = np.clip(y + 0.05 + 0.05 * wave, 0.01, 2.0)
     sky = sky_radiance(light, canvas.x, mirrored)
     grazing = y / np.sqrt(1.0 + y * y)
-    fresnel = np.clip(0.02 + 0.98 * (1.0 - grazing) ** 5 * (1.0 + 0.12 * wave), 0.0, 0.9)
+    fresnel = np.minimum(schlick(0.02, grazing) * (1.0 + 0.12 * wave), 0.9)
     radiance = sky * fresnel + (deep * light.white)[:, None, None]
     if light.weather != "overcast":
         sun = light.sun_direction
@@ -106,8 +106,8 @@ def _paint_water(
         share = np.exp(slope * np.float32(-1.0 / rough)) * np.float32(1.0 / (math.pi * rough))
         upright = hy / np.sqrt(hx * hx + hy * hy + hz * hz)
         facing = np.sqrt(np.maximum(0.5 + 0.5 * (canvas.x * sun[0] - y * sun[1] + sun[2]) * -norm, 0.0))
-        mirror = 0.02 + 0.98 * (1.0 - facing) ** 5
-        mean = mirror * share / (4.0 * np.maximum(y * norm, 0.02) * upright**4) * np.float32(math.pi)
+        mirror = schlick(0.02, facing)
+        mean = mirror * share / (4.0 * np.maximum(y * norm, 0.02) * (upright * upright) ** 2) * np.float32(math.pi)
         flash = np.clip(wave - 0.6, 0.0, 2.0) ** 2 * np.float32(1.0 / 0.11)  # its mean is 1
         flash += np.clip(foot * 0.6 - 0.3, 0.0, 1.0) * (1.0 - flash)  # far away a pixel holds many facets
         amount = np.minimum(mean * flash * shadow, np.float32(0.2 * SUN_DISC_LIMIT / luminance(light.sun)))

@@ -51,10 +51,7 @@ class Texture:
             if not fade.any():
                 break
             scale = np.float32(16.0 / wavelength)
-            u = s * scale + self.offsets[band, 0]
-            v = t * scale + self.offsets[band, 1]
-            u -= np.floor(u * np.float32(1 / _TILE)) * _TILE
-            v -= np.floor(v * np.float32(1 / _TILE)) * _TILE
+            u, v = (_wrapped(plane, scale, offset) for plane, offset in zip((s, t), self.offsets[band], strict=True))
             value = cv2.remap(
                 _tile(int(tile)),
                 np.ascontiguousarray(np.broadcast_to(u, shape), dtype=np.float32),
@@ -64,6 +61,17 @@ class Texture:
             )
             total += value * (fade * np.float32(gain))
         return total
+
+
+def _wrapped(plane: Array, scale: np.float32, offset: np.float32) -> Array:
+    """Texels in [0, 256) of plane coordinates."""
+    texels = plane * scale
+    texels += offset
+    whole = texels * np.float32(1 / _TILE)
+    np.floor(whole, out=whole)
+    whole *= np.float32(_TILE)
+    texels -= whole
+    return np.asarray(texels, dtype=np.float32)
 
 
 def pulses(position: Array, period: float, width: float, footprint: Array | float) -> Array:
