@@ -89,6 +89,7 @@ def evaluate(task: Task, networks: dict[str, nn.Module], output: Path) -> float:
     write_text(output / "results.md", tables_as_markdown(result, protocol))
     write_text(output / "per_sample.csv", as_csv(reports, protocol))
     save_panel(output / "panel.jpg", extremes(reports, protocol, settings["panels"]))
+    task.report(reports, output)
     print_tables(result, protocol)
     log.info("written to %s: results.json, results.md, per_sample.csv, panel.jpg", output)
     return tables["all"][MODEL][protocol.metrics[0].name].mean

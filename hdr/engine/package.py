@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -79,6 +80,7 @@ def task_from_package(folder: Path, command: Plain) -> Task:
         raise UserError(f"checkpoint={folder}: a model of task '{stored['task']}', not of '{command['task']}'")
     task_class = resolve(command["task_class"], "task_class")
     task: Task = task_class({**command, **{key: stored[key] for key in task_class.package_keys}})
+    task.facts = json.loads((folder / FIGURES).read_text()).get("facts", {})
     return task
 
 

@@ -94,6 +94,8 @@ class Task(ABC):
 
     def __init__(self, config: Plain) -> None:
         self.config = config
+        self.facts: Plain = {}  # of the package that this task was read from, see package_facts
+
 
     @abstractmethod
     def networks(self) -> dict[str, nn.Module]:
@@ -126,6 +128,13 @@ class Task(ABC):
         """Label -> (N, 3, H, W) display, for the loggers; none by default."""
         return {}
 
+    def package_facts(self, networks: Networks) -> Plain:
+        """JSON values that belong to a trained model beside its weights, such as thresholds; ``facts`` has them later.
+
+        Called once, at the end of training, with the best networks in evaluation mode.
+        """
+        return {}
+
     # mode=evaluate -----------------------------------------------------------------------------------------------
 
     @abstractmethod
@@ -139,6 +148,9 @@ class Task(ABC):
     @abstractmethod
     def evaluate_sample(self, networks: Networks, sample: dict[str, Any], fitted: Plain) -> SampleReport:
         """Score one sample of the test split with the model, the baselines and the oracles."""
+
+    def report(self, reports: Sequence[SampleReport], output: Path) -> None:
+        """Write what the tables do not hold below ``output``; nothing by default."""
 
     # the other modes ---------------------------------------------------------------------------------------------
 

@@ -335,5 +335,10 @@ class Trainer:
                 raise UserError(f"{self.folder}: no validation gave a finite figure, so there is no model to package")
             best = load_checkpoint(self.folder / BEST)
             metrics = {"step": best["step"], "steps": self.step, "stage": best["stage"], "validation": best["figures"]}
-            save_package(self.folder / PACKAGE, self.task, best["networks"], metrics)
+            networks = self.task.networks()
+            for name, network in networks.items():
+                network.load_state_dict(best["networks"][name])
+                network.to(self.accelerator.device).eval().requires_grad_(False)
+            facts = self.task.package_facts(networks)
+            save_package(self.folder / PACKAGE, self.task, best["networks"], metrics | ({"facts": facts} if facts else {}))
         self.accelerator.wait_for_everyone()

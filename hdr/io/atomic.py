@@ -8,6 +8,27 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from hdr.errors import UserError
+
+
+def refuse_target(path: Path, source: Path | None, overwrite: bool) -> None:
+    """Check, before anything is computed, that ``path`` may be written.
+
+    Raises:
+        UserError: its folder is missing, it is a folder itself, it is ``source`` (the file that was read), or it exists
+            and ``overwrite`` is off.
+    """
+    if not path.parent.is_dir():
+        raise UserError(f"{path}: the folder {path.parent} does not exist")
+    if not path.exists():
+        return
+    if path.is_dir():
+        raise UserError(f"{path}: this is a folder; name a file")
+    if source is not None and source.exists() and path.samefile(source):
+        raise UserError(f"{path}: this is the file that was read; it is never written onto, choose another name")
+    if not overwrite:
+        raise UserError(f"{path}: the file exists; choose another name or ask for overwriting")
+
 
 @contextlib.contextmanager
 def write_atomically(path: str | os.PathLike[str]) -> Iterator[Path]:

@@ -17,11 +17,14 @@ from typing import Literal
 
 import imagecodecs
 import numpy as np
+import torch
 from numpy.typing import NDArray
+
+from hdr.ops.primaries import CHROMATICITIES, adaptation_matrix, rgb_to_xyz_matrix, white_xyz
 
 log = logging.getLogger(__name__)
 
-REC709_CHROMATICITIES = (0.64, 0.33, 0.30, 0.60, 0.15, 0.06, 0.3127, 0.3290)
+REC709_CHROMATICITIES = CHROMATICITIES["rec709"]
 """x, y of red, green, blue (ITU-R BT.709, also IEC 61966-2-1) and of the white D65."""
 
 _SPACES = {b"GRAY": ("gray", 1), b"RGB ": ("rgb", 3), b"CMYK": ("cmyk", 4)}
@@ -107,17 +110,17 @@ def to_rec709_matrix(
     neutral = values[6:] if adopted_neutral is None else np.asarray(adopted_neutral, np.float64)
     if np.allclose(values, REC709_CHROMATICITIES, atol=1e-4) and np.allclose(neutral, values[6:], atol=1e-4):
         return None
-    to_xyz = _rgb_to_xyz(values)
+    to_xyz = rgb_to_xyz_matrix(values.tolist())
     if adopted_neutral is None and np.allclose(values[:6], (1, 0, 0, 1, 0, 0), atol=1e-4):
-        adaptation = np.eye(3)
+        adapted = to_xyz
     else:
-        adaptation = _bradford(_white(neutral), _white(np.asarray(REC709_CHROMATICITIES[6:])))
-    return np.linalg.inv(_rgb_to_xyz(np.asarray(REC709_CHROMATICITIES))) @ adaptation @ to_xyz
+        adapted = adaptation_matrix(white_xyz(neutral.tolist()), white_xyz(REC709_CHROMATICITIES[6:])) @ to_xyz
+    return torch.linalg.solve(rgb_to_xyz_matrix("rec709"), adapted).numpy()
 
 
 def luminance_weights(chromaticities: Sequence[float]) -> NDArray[np.float64]:
     """Weights (3,) of linear R, G, B in luminance for these chromaticities."""
-    return _rgb_to_xyz(np.asarray(chromaticities, np.float64))[1]
+    return rgb_to_xyz_matrix([float(value) for value in chromaticities])[1].numpy()
 
 
 @functools.lru_cache(maxsize=64)
@@ -169,23 +172,3 @@ def _is_identity(profile: bytes, target: bytes) -> bool:
 def _undated(profile: bytes) -> bytes:
     """Bytes 24 to 35 of the header are the date (ICC.1:2022, 7.2.10): 1 January 2000."""
     return profile[:24] + bytes((7, 208, 0, 1, 0, 1, 0, 0, 0, 0, 0, 0)) + profile[36:]
-
-
-def _white(xy: NDArray[np.float64]) -> NDArray[np.float64]:
-    x, y = xy
-    if not y > 0:
-        raise ValueError(f"a white point of x {x:g}, y {y:g} has no luminance")
-    return np.array([x / y, 1.0, (1 - x - y) / y])
-
-
-def _rgb_to_xyz(chromaticities: NDArray[np.float64]) -> NDArray[np.float64]:
-    x, y = chromaticities[:6].reshape(3, 2).T
-    primaries = np.stack((x, y, 1 - x - y))
-    if not abs(np.linalg.det(primaries)) > 1e-6:
-        raise ValueError(f"the primaries {chromaticities[:6].tolist()} span no colour space")
-    return primaries * np.linalg.solve(primaries, _white(chromaticities[6:]))
-
-
-def _bradford(source: NDArray[np.float64], target: NDArray[np.float64]) -> NDArray[np.float64]:
-    cone = np.array([[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]])
-    return np.linalg.inv(cone) @ np.diag((cone @ target) / (cone @ source)) @ cone

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from hdr.errors import UserError
 from hdr.io import exif, tiff_tags
-from hdr.io.atomic import write_atomically
+from hdr.io.atomic import refuse_target, write_atomically
 from hdr.io.exif import Directory, Entry
 from hdr.io.sensor import SensorImage
 
@@ -60,7 +60,9 @@ def write_dng(
     path = Path(path).absolute()
     if compression not in ("none", "lossless_jpeg"):
         raise ValueError(f"compression is none or lossless_jpeg; found {compression!r}")
-    _refuse_target(path, image.source, overwrite)
+    if path.suffix.lower() != ".dng":
+        raise UserError(f"{path}: a DNG file is written, and its name ends in .dng; found '{path.suffix}'")
+    refuse_target(path, image.source, overwrite)
     _refuse_facts(path, image)
     samples = image.samples.numpy()
     directory = _mosaic_tags(image) | _colour_tags(image) | _description(image)
@@ -194,19 +196,6 @@ def _description(image: SensorImage) -> Directory:
             inner[exif.SUB_SECONDS_ORIGINAL] = _text(f"{image.capture_time.microsecond:06d}")
     tags[exif.EXIF_POINTER] = inner
     return tags
-
-
-def _refuse_target(path: Path, source: Path | None, overwrite: bool) -> None:
-    if path.suffix.lower() != ".dng":
-        raise UserError(f"{path}: a DNG file is written, and its name ends in .dng; found '{path.suffix}'")
-    if not path.parent.is_dir():
-        raise UserError(f"{path}: the folder {path.parent} does not exist")
-    if path.is_dir():
-        raise UserError(f"{path}: this is a folder; name a file")
-    if path.exists() and source is not None and source.exists() and path.samefile(source):
-        raise UserError(f"{path}: this is the file that was read; it is never written onto, choose another name")
-    if path.exists() and not overwrite:
-        raise UserError(f"{path}: the file exists; choose another name or ask for overwriting")
 
 
 def _refuse_facts(path: Path, image: SensorImage) -> None:

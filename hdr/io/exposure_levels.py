@@ -13,6 +13,8 @@ from hdr.io.sensor import SensorImage
 
 CLIPPED_SHARE = 0.05
 """A capture with more clipped sites than this share only bounds the level from below."""
+_SATURATION = 0.98
+"""Of the way from black to the white level: sensors saturate a little below the white level that is known of them."""
 _SMALLEST_SPREAD = 0.1  # EV: shutters and apertures repeat no better
 _FEWEST = 3
 
@@ -24,15 +26,16 @@ class Level:
     mean: float
     """Mean sensor value after subtraction of black, 1.0 = saturation."""
     clipped: float
-    """Share of the sites at or above the white level."""
+    """Share of the sites that are saturated: within 2 % of the white level, or above."""
 
 
 def measure_level(image: SensorImage) -> Level:
     """The recorded level of a capture."""
     samples = image.samples.numpy()
     black = sum(image.black_level) / 4
-    mean = (float(samples.mean(dtype=np.float64)) - black) / (image.white_level - black)
-    return Level(mean=mean, clipped=float((samples >= image.white_level).mean()))
+    span = image.white_level - black
+    mean = (float(samples.mean(dtype=np.float64)) - black) / span
+    return Level(mean=mean, clipped=float((samples >= black + _SATURATION * span).mean()))
 
 
 def judge_levels(levels: Sequence[Level], exposures: Sequence[Exposure], *, threshold: float = 3.5) -> list[Decision]:

@@ -106,7 +106,8 @@ def identify(path: Path) -> str:
             return name
     if path.suffix.lower() == ".raw":  # LibRaw would guess a camera from the length of the file
         raise UserError(
-            f"{path}: this .raw file has no header, so its size, mosaic and levels are unknown; convert it to DNG"
+            f"{path}: this .raw file has no header, so its size, mosaic and levels are unknown; convert it to DNG, "
+            "or read it with hdr.io.sensor.read_plain_sensor"
         )
     if named_raw:
         return "raw"

@@ -41,7 +41,7 @@ from hdr.ops.encoding import srgb_to_linear
 
 log = logging.getLogger(__name__)
 
-_SDR_QUALITY, _MAP_QUALITY = 95, 99
+_SDR_QUALITY, _MAP_QUALITY = 95, 100
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -14,7 +14,7 @@ import torch
 
 from hdr.errors import UserError
 from hdr.io import avif, exr, gainmap_jpeg, jxl, png, radiance, raster, raw, samples, tiff, tiff_writer
-from hdr.io.atomic import write_atomically
+from hdr.io.atomic import refuse_target, write_atomically
 from hdr.io.decoded import Decoded
 from hdr.io.files import WRITABLE_SUFFIXES, identify, image_files, is_image_path
 from hdr.io.metadata import Encoding, Metadata
@@ -95,7 +95,7 @@ def read_image(path: str | os.PathLike[str], *, half_size: bool = False, hdr: bo
     kind = identify(path)
     try:
         if kind == "raw":
-            pixels, encoding, metadata = _read_raw(path, half_size)
+            pixels, encoding, metadata = raw.read_raw(path, half_size=half_size)
         elif kind in ("jpeg", "avif"):
             pixels, encoding, metadata = (raster.read_jpeg if kind == "jpeg" else avif.read_avif)(path, hdr=hdr)
         else:
@@ -165,7 +165,7 @@ def write_image(
     if not (encoding == "linear" and kind in _NON_FINITE):
         _refuse_non_finite(path, planes)
     _check_options(path, kind, encoding, planes, compression, sdr)
-    _refuse_target(path, metadata, overwrite)
+    refuse_target(path, metadata.source if metadata else None, overwrite)
     try:
         with write_atomically(path) as temporary:
             if kind == "jpeg" and encoding == "linear":
@@ -183,17 +183,6 @@ def _reason(error: Exception) -> str:
     spoken = isinstance(error, (OSError, ValueError, RuntimeError)) and not isinstance(error, UnicodeError)
     text = " ".join(str(error).split())  # some decoders end their lines
     return text if spoken and text else f"it is damaged ({type(error).__name__}: {text})"
-
-
-def _read_raw(path: Path, half_size: bool) -> Decoded:
-    import rawpy
-
-    try:
-        return raw.read_raw(path, half_size=half_size)
-    except rawpy.LibRawError as error:
-        text = error.args[0] if error.args else type(error).__name__
-        reason = text.decode("ascii", "replace") if isinstance(text, bytes) else str(text)
-        raise ValueError(f"LibRaw says: {reason}") from error
 
 
 def _check_options(
@@ -270,17 +259,3 @@ def _refuse_non_finite(path: Path, planes: torch.Tensor) -> None:
             f"{path}: {bad} of {planes.numel()} values are not finite, which this format cannot hold; "
             ".exr, 32 bit .tif and linear .jxl can"
         )
-
-
-def _refuse_target(path: Path, metadata: Metadata | None, overwrite: bool) -> None:
-    if not path.parent.is_dir():
-        raise UserError(f"{path}: the folder {path.parent} does not exist")
-    if not path.exists():
-        return
-    source = metadata.source if metadata else None
-    if path.is_dir():
-        raise UserError(f"{path}: this is a folder; name a file")
-    if source is not None and source.exists() and path.samefile(source):
-        raise UserError(f"{path}: this is the photograph that was read; it is never written onto, choose another name")
-    if not overwrite:
-        raise UserError(f"{path}: the file exists; choose another name or ask for overwriting")

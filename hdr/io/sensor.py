@@ -17,7 +17,6 @@ from hdr.io import exif, libraw, tiff_tags
 from hdr.io.files import identify
 from hdr.io.samples import check_size
 from hdr.ops.bayer import PATTERNS as PATTERNS
-from hdr.ops.colour import linear_to_xyz
 
 _ACCEPTED = (
     "read_sensor accepts RAW files with one value per pixel under a 2x2 Bayer mosaic of red, green and blue; "
@@ -224,19 +223,6 @@ def binned(image: SensorImage) -> torch.Tensor:
         values *= np.float32((0.5 if colour == "G" else 1.0) / (image.white_level - black))
         planes["RGB".index(colour)] += values
     return torch.from_numpy(planes)
-
-
-def rec709_matrix(image: SensorImage) -> torch.Tensor:
-    """The matrix (3, 3), float64, from white-balanced camera RGB to linear Rec. 709.
-
-    White, (1, 1, 1), stays white: the rows of its inverse are scaled to sum to 1, which is how LibRaw combines a colour
-    matrix with a white balance. Without a colour matrix it is the identity.
-    """
-    if image.colour_matrix is None:
-        return torch.eye(3, dtype=torch.float64)
-    xyz = linear_to_xyz(torch.eye(3, dtype=torch.float64)[:, :, None])[..., 0]  # column j: XYZ of primary j
-    camera = image.colour_matrix @ xyz
-    return torch.linalg.inv(camera / camera.sum(dim=1, keepdim=True))
 
 
 def _visible_area(raw: Any, active: tuple[int, int, int, int] | None) -> tuple[int, int, int, int]:

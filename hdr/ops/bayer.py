@@ -12,7 +12,7 @@ from typing import Literal
 
 import torch
 from torch import Tensor
-from torch.nn.functional import pad, pixel_shuffle, pixel_unshuffle
+from torch.nn.functional import pad
 
 Demosaicing = Literal["malvar", "bilinear"]
 
@@ -64,9 +64,9 @@ def bin_mosaic(mosaic: Tensor, pattern: str) -> Tensor:
     """
     channels = pattern_channels(pattern)
     height, width = _checked_size(mosaic)
-    blocks = pixel_unshuffle(mosaic[..., : height // 2 * 2, : width // 2 * 2], 2)
-    red, blue = (blocks[:, channels.index(channel)] for channel in (0, 2))
-    first, second = (blocks[:, site] for site in range(4) if channels[site] == 1)
+    planes = _planes(mosaic[..., : height // 2 * 2, : width // 2 * 2])
+    red, blue = (planes[channels.index(channel)] for channel in (0, 2))
+    first, second = (plane for plane, channel in zip(planes, channels, strict=True) if channel == 1)
     return torch.stack([red, (first + second) / 2, blue], 1)
 
 
@@ -93,7 +93,7 @@ def demosaic(mosaic: Tensor, pattern: str, method: Demosaicing = "malvar") -> Te
     if method not in ("malvar", "bilinear"):
         raise ValueError(f"demosaicing {method!r}: wanted malvar or bilinear")
     whole = pad(mosaic, (0, width % 2, 0, height % 2), mode="reflect") if height % 2 or width % 2 else mosaic
-    blocks = pad(pixel_unshuffle(whole, 2), (1, 1, 1, 1), mode="replicate")
+    blocks = pad(torch.stack(_planes(whole), 1), (1, 1, 1, 1), mode="replicate")
     colours: tuple[list[Tensor], ...] = ([], [], [])
     for site, channel in enumerate(channels):
         row, column = divmod(site, 2)
@@ -107,7 +107,13 @@ def demosaic(mosaic: Tensor, pattern: str, method: Demosaicing = "malvar") -> Te
             values = {channel: at(0, 0), 1: green, 2 - channel: opposite}
         for wanted, planes in enumerate(colours):
             planes.append(values[wanted])
-    return pixel_shuffle(torch.stack([plane for planes in colours for plane in planes], 1), 2)[..., :height, :width]
+    together = torch.stack([plane for planes in colours for plane in planes], 1).unflatten(1, (3, 2, 2))
+    return together.permute(0, 1, 4, 2, 5, 3).reshape(-1, 3, *whole.shape[2:])[..., :height, :width]
+
+
+def _planes(mosaic: Tensor) -> list[Tensor]:
+    """Views (N, h, w) of the four sites of all blocks. In main memory, faster than pixel_unshuffle."""
+    return [mosaic[:, 0, row::2, column::2] for row in (0, 1) for column in (0, 1)]
 
 
 def _sites(blocks: Tensor, row: int, column: int, down: int, right: int) -> Tensor:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d
 
+from hdr.ops._parameters import per_image
 from hdr.ops.colour import luminance
 from hdr.ops.encoding import linear_to_srgb
 from hdr.ops.rounding import round_straight_through
@@ -26,10 +27,9 @@ def expose(linear: Tensor, ev: Tensor | float) -> Tensor:
 
     Args:
         linear: (N, 3, H, W) or (3, H, W), any unit; nothing is clamped.
-        ev: stops, one for all or (N,).
+        ev: stops, one for all, (N,), or (N, 1, 1, 1).
     """
-    gain = torch.exp2(torch.as_tensor(ev, dtype=linear.dtype, device=linear.device))
-    return linear * (gain[:, None, None, None] if gain.ndim else gain)
+    return linear * torch.exp2(per_image(ev, linear))
 
 
 def white_balance(linear: Tensor, gains: Tensor | Sequence[float]) -> Tensor:
@@ -164,5 +164,5 @@ def quantise(display: Tensor, bits: int = 8, straight_through: bool = False) -> 
     Any shape. The gradient is 0 almost everywhere; with ``straight_through`` it is that of the clamp alone.
     """
     top = float(2**bits - 1)
-    levels = display.clamp(0.0, 1.0) * top
-    return (round_straight_through(levels) if straight_through else torch.round(levels)) / top
+    levels = display.clamp(0.0, 1.0).mul_(top)
+    return (round_straight_through(levels) if straight_through else torch.round(levels)).div_(top)

@@ -7,7 +7,7 @@ of two parameters.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
@@ -36,8 +36,9 @@ def apply_curve(linear: Tensor, curves: Tensor, *, outside: Outside = "clamp") -
             sensor. ``extend``: the first and the last segment go on.
 
     Raises:
-        ValueError: curves that do not match the pixels.
+        ValueError: curves that do not match the pixels, or an unknown ``outside``.
     """
+    _check_outside(outside)
     pixels, table = _aligned(linear, curves)
     segments = table.shape[-1] - 1
     position = (pixels.clamp(0.0, 1.0) if outside == "clamp" else pixels) * segments
@@ -65,8 +66,9 @@ def invert_curve(display: Tensor, curves: Tensor, *, outside: Outside = "clamp")
         outside: as for :func:`apply_curve`; beyond a flat end ``extend`` gives the end.
 
     Raises:
-        ValueError: curves that do not match the pixels, or that decrease somewhere.
+        ValueError: curves that do not match the pixels, or that decrease somewhere, or an unknown ``outside``.
     """
+    _check_outside(outside)
     if bool((curves.diff(dim=-1) < 0).any()):
         raise ValueError("a curve decreases somewhere and has no inverse; see monotone_projection")
     pixels, table = _aligned(display, curves)
@@ -115,7 +117,12 @@ def monotone_projection(curves: Tensor, mode: Projection = "isotonic") -> Tensor
     Args:
         curves: (..., S), differentiable.
         mode: see above.
+
+    Raises:
+        ValueError: an unknown mode.
     """
+    if mode not in get_args(Projection):
+        raise ValueError(f"projection {mode!r}: wanted one of {', '.join(get_args(Projection))}")
     if mode == "isotonic":
         return _isotonic(curves)
     steps = curves.diff(dim=-1)
@@ -156,6 +163,11 @@ def _middles_of_runs(table: Tensor) -> Tensor:
     final = torch.searchsorted(table, table, right=True) - 1
     middle = (first + final).to(table.dtype) / 2
     return middle.masked_fill(first == 0, 0.0).masked_fill(final == last, float(last))
+
+
+def _check_outside(outside: str) -> None:
+    if outside not in get_args(Outside):
+        raise ValueError(f"outside {outside!r}: wanted one of {', '.join(get_args(Outside))}")
 
 
 def _aligned(pixels: Tensor, curves: Tensor) -> tuple[Tensor, Tensor]:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+_VALUES_AT_ONCE = 1 << 20
+"""Values that are worked on together: few enough to stay in a processor's cache."""
+
 
 def tone_curve(values: Tensor, x: Tensor, y: Tensor) -> Tensor:
     """Apply the smooth curve through the points (``x``, ``y``) that rises only where the points do.
@@ -33,6 +36,12 @@ def tone_curve(values: Tensor, x: Tensor, y: Tensor) -> Tensor:
     slopes = _slopes(x, y)
     largest = torch.finfo(values.dtype).max
     flat = values.flatten(2).flatten(0, 1).clamp(-largest, largest)
+    parts = flat.split(max(1, _VALUES_AT_ONCE // max(1, len(flat))), dim=-1)
+    return torch.cat([_evaluated(part, x, y, slopes) for part in parts], dim=-1).view(values.shape)
+
+
+def _evaluated(flat: Tensor, x: Tensor, y: Tensor, slopes: Tensor) -> Tensor:
+    """The curves (M, K) at (M, P)."""
     piece = torch.searchsorted(x.detach(), flat.detach().contiguous(), right=True).clamp(1, x.shape[-1] - 1) - 1
     x0, x1, y0, y1, m0, m1 = (points.gather(-1, piece + step) for points in (x, y, slopes) for step in (0, 1))
     inside = torch.where(flat < x0, x0, torch.where(flat > x1, x1, flat))  # on a point the gradient is the value's
@@ -42,7 +51,7 @@ def tone_curve(values: Tensor, x: Tensor, y: Tensor) -> Tensor:
     # Horner's scheme of the Hermite cubic about the left point.
     cubic = y0 + width * t * (m0 + t * ((3 * rise - 2 * m0 - m1) + t * (m0 + m1 - 2 * rise)))
     beyond = torch.where(flat < x0, (flat - x0) * m0, torch.where(flat > x1, (flat - x1) * m1, 0))
-    return (cubic + beyond).view(values.shape)
+    return cubic + beyond
 
 
 def _slopes(x: Tensor, y: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -26,13 +27,25 @@ def gaussian_blur(image: Tensor, sigma: float) -> Tensor:
     taps = [math.exp(-((i / sigma) ** 2) / 2) for i in range(radius + 1)]
     total = math.fsum(taps) * 2 - taps[0]
     for dim in (-1, -2):
-        # Sums of shifted slices: on a CPU several times as fast as a convolution, and mixed precision leaves it alone.
-        length, padded = image.shape[dim], _mirrored(image, dim, radius)
-        image = padded.narrow(dim, radius, length) * (taps[0] / total)
-        for i in range(1, radius + 1):
-            pair = padded.narrow(dim, radius - i, length) + padded.narrow(dim, radius + i, length)
-            image = image.add_(pair, alpha=taps[i] / total)
+        image = filter_along(_mirrored(image, dim, radius), dim, [tap / total for tap in taps])
     return image
+
+
+def filter_along(values: Tensor, dim: int, taps: Sequence[float]) -> Tensor:
+    """Filter one dimension with a symmetric kernel, full windows only: ``len(taps) - 1`` fewer samples at both ends.
+
+    ``taps`` are the weights from the centre outwards. Sums of shifted slices: on a CPU several times as fast as a
+    convolution, the backward pass keeps no copies, and automatic mixed precision leaves it alone.
+    """
+    radius = len(taps) - 1
+    length = values.shape[dim] - 2 * radius
+    # From the outside, where weights are small, so that less is rounded away; and in place one after the other, as sums
+    # of pairs in memory of their own would take twice as long.
+    result = torch.zeros_like(values.narrow(dim, radius, length))
+    for i in range(radius, 0, -1):
+        result = result.add_(values.narrow(dim, radius - i, length), alpha=taps[i])
+        result = result.add_(values.narrow(dim, radius + i, length), alpha=taps[i])
+    return result.add_(values.narrow(dim, radius, length), alpha=taps[0])
 
 
 def _mirrored(image: Tensor, dim: int, radius: int) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
@@ -14,6 +14,10 @@ Weights = Literal["hat", "gaussian", "noise"]
 Domain = Literal["linear", "log"]
 
 _LEAST_VARIANCE = 1e-12
+_VALUES_AT_ONCE = 1 << 20
+"""Values of the stack that are worked on together: few enough to stay in a processor's cache."""
+
+_Noise = tuple[Tensor | float, Tensor | float]
 
 
 def merge_exposures(
@@ -25,7 +29,7 @@ def merge_exposures(
     domain: Domain = "linear",
     black: float = 0.0,
     white: float = 0.98,
-    noise: tuple[Tensor | float, Tensor | float] | None = None,
+    noise: _Noise | None = None,
 ) -> Tensor:
     """The radiance of a static scene from pictures of it at different exposures.
 
@@ -50,8 +54,7 @@ def merge_exposures(
     comes out only where all frames have it.
 
     Differentiable in the stack, through values and weights (those of ``noise`` count as constant), and in the curves.
-    Frames are added up one after another: without gradients it takes the memory of about ten pictures beside the stack,
-    one byte per value of the stack for masks and, with ``inverse``, the decoded stack.
+    Large pictures are merged some rows at a time: without gradients that takes little memory beside stack and result.
 
     Args:
         stack: (N, K, C, H, W), aligned frames. Without ``inverse``: linear light, 1.0 = sensor saturation, not clamped.
@@ -71,11 +74,33 @@ def merge_exposures(
         (N, C, H, W), radiance: light per unit of ``times``. Times t_k it is on the scale of frame k.
 
     Raises:
-        ValueError: shapes that do not match, times not above 0, thresholds out of order, ``noise`` missing or not used.
+        ValueError: unknown weights or domain, shapes that do not match, times not above 0, thresholds out of order,
+            ``noise`` missing or not used.
     """
+    if weights not in get_args(Weights) or domain not in get_args(Domain):
+        raise ValueError(
+            f"weights {weights!r} in the domain {domain!r}: wanted one of {', '.join(get_args(Weights))} and one of "
+            f"{', '.join(get_args(Domain))}"
+        )
     times = _checked(stack, times, black, white)
     if (weights == "noise") != (noise is not None):
         raise ValueError("weights='noise' and the parameter noise go together")
+    rows = max(1, _VALUES_AT_ONCE // max(1, stack[..., :1, :].numel()))
+    parts = [_merged(part, times, inverse, weights, domain, black, white, noise) for part in stack.split(rows, dim=-2)]
+    return parts[0] if len(parts) == 1 else torch.cat(parts, dim=-2)
+
+
+def _merged(
+    stack: Tensor,
+    times: Tensor,
+    inverse: Tensor | None,
+    weights: Weights,
+    domain: Domain,
+    black: float,
+    white: float,
+    noise: _Noise | None,
+) -> Tensor:
+    """:func:`merge_exposures` of some rows, with times (N, K, 1, 1, 1)."""
     frames = stack.unbind(1)
     lights = frames if inverse is None else [apply_curve(frame, inverse) for frame in frames]
     durations = times.unbind(1)

@@ -38,7 +38,7 @@ def add_sensor_noise(
 
     Args:
         linear: (N, C, H, W), or (C, H, W) with one level for all; 1.0 = sensor saturation, negative values count as
-            dark.
+            dark. Infinite values and NaN stay what they are.
         shot: S >= 0, one for all, (N,), per channel (N, C) or (1, C), or of four dimensions that broadcast.
         read: O >= 0, likewise.
         generator: of the device of ``linear``.
@@ -50,17 +50,19 @@ def add_sensor_noise(
     if model not in ("gaussian", "poisson_gaussian"):
         raise ValueError(f"noise model {model!r}: wanted gaussian or poisson_gaussian")
     shot_level, read_level = per_image(shot, linear), per_image(read, linear)
+    # The noise of infinite light would be infinite as well, and their sum NaN; a full well is what it should become.
+    light = linear.clamp(0.0, torch.finfo(linear.dtype).max)
     normal = torch.randn(linear.shape, generator=generator, dtype=linear.dtype, device=linear.device)
     # The root has no gradient at 0; a variance of 1e-12 is far below any sensor's.
-    noise = normal * (shot_level * linear.clamp(min=0.0) + read_level).clamp(min=1e-12).sqrt()
+    deviation = (light * shot_level).add_(read_level).clamp_(min=1e-12).sqrt_()
     if model == "gaussian":
-        return linear + noise
+        return torch.addcmul(linear, normal, deviation)
     with torch.no_grad():
-        expected = linear.clamp(min=0.0) / shot_level.clamp(min=1e-12)
+        expected = light / shot_level.clamp(min=1e-12)
         counts = torch.poisson(expected.nan_to_num(0.0).clamp(max=_COUNTED), generator=generator)
         photon_noise = (counts - expected) * shot_level
     counted = photon_noise + normal * read_level.clamp(min=1e-12).sqrt()
-    return linear + torch.where(expected <= _COUNTED, counted, noise)
+    return linear + torch.where(expected <= _COUNTED, counted, normal * deviation)
 
 
 def noise_profile_of_iso(

@@ -78,7 +78,7 @@ def apply_matrix(linear: Tensor, matrix: Tensor) -> Tensor:
     """
     rows = matrix.to(linear)[..., None, None]
     red, green, blue = linear.split(1, dim=-3)
-    return rows[..., 0, :, :] * red + rows[..., 1, :, :] * green + rows[..., 2, :, :] * blue
+    return (rows[..., 0, :, :] * red).addcmul_(rows[..., 1, :, :], green).addcmul_(rows[..., 2, :, :], blue)
 
 
 def convert_primaries(linear: Tensor, source: Space, target: Space) -> Tensor:
@@ -94,7 +94,8 @@ def camera_to_rgb(colour_matrix: Tensor, space: Space = "rec709") -> Tensor:
 
     The camera's response to the linear RGB of Rec. 709 is scaled per channel so that the camera's white (equal values
     after white balance) is the white of the space, and inverted; other spaces follow by `conversion_matrix`. This is
-    the rendering of dcraw and LibRaw: the scene's white, whatever its colour, becomes the white of the space.
+    the rendering of dcraw and LibRaw: the scene's white, whatever its colour, becomes the white of the space. CIE XYZ
+    (D65) is ``rgb_to_xyz_matrix("rec709")`` times the matrix to Rec. 709.
 
     Args:
         colour_matrix: (3, 3), CIE XYZ under D65 to the camera's RGB: DNG's ColorMatrix for D65.

@@ -7,6 +7,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from hdr.ops._batches import picture_by_picture
+from hdr.ops._parameters import per_image
 from hdr.ops.encoding import linear_to_srgb, srgb_to_linear
 
 
@@ -34,27 +36,40 @@ def apply_response(linear: Tensor, response: Response) -> Tensor:
     Returns:
         Display values in [0, 1], differentiable in light and parameters.
     """
-    shoulder, contrast = _parameters(response, linear)
-    t = linear_to_srgb(linear * (1.0 + shoulder) / (1.0 + shoulder * linear))
-    return _contrast(t, contrast)
+
+    def render(linear: Tensor, shoulder: Tensor, contrast: Tensor) -> Tensor:
+        if not _is_number(response.shoulder, 0.0):
+            linear = (linear * (1.0 + shoulder)).div_((linear * shoulder).add_(1.0))
+        display = linear_to_srgb(linear)
+        return display if _is_number(response.contrast, 1.0) else _contrast(display, contrast)
+
+    return picture_by_picture(render, linear, *(per_image(value, linear) for value in response))
 
 
 def invert_response(display: Tensor, response: Response) -> Tensor:
     """Light in [0, 1] from display values in [0, 1]: the inverse of :func:`apply_response`."""
-    shoulder, contrast = _parameters(response, display)
-    x = srgb_to_linear(_contrast(display, 1.0 / contrast))
-    return x / (1.0 + shoulder - shoulder * x)
+
+    def light(display: Tensor, shoulder: Tensor, contrast: Tensor) -> Tensor:
+        x = srgb_to_linear(display if _is_number(response.contrast, 1.0) else _contrast(display, 1.0 / contrast))
+        return x if _is_number(response.shoulder, 0.0) else x / (x * -shoulder).add_(1.0 + shoulder)
+
+    return picture_by_picture(light, display, *(per_image(value, display) for value in response))
 
 
 def _contrast(t: Tensor, power: Tensor) -> Tensor:
-    # The ends stay where they are; just inside, values of this precision are at least so far from 0 and 1, and there
-    # the gradients of powers are finite.
-    limits = torch.finfo(t.dtype)
-    inner = t.clamp(limits.tiny, 1.0 - limits.eps / 2)
-    up, down = inner**power, (1.0 - inner) ** power
-    return torch.where((power == 1.0) | (t <= 0.0) | (t >= 1.0), t, up / (up + down))
+    if t.requires_grad or power.requires_grad:
+        # The ends stay where they are; just inside, values of this precision are at least so far from 0 and 1, and
+        # there the gradients of powers are finite.
+        limits = torch.finfo(t.dtype)
+        inner = t.clamp(limits.tiny, 1.0 - limits.eps / 2)
+        up, down = inner**power, (1.0 - inner) ** power
+        return torch.where((power == 1.0) | (t <= 0.0) | (t >= 1.0), t, up / (up + down))
+    # The same with one power. At 0 the quotient is infinite; what is outside [0, 1] stays.
+    inner = t.clamp(0.0, 1.0)
+    curve = (1.0 - inner).div_(inner).pow_(power).add_(1.0).reciprocal_()
+    return curve.add_(inner.neg_().add_(t))
 
 
-def _parameters(response: Response, like: Tensor) -> tuple[Tensor, Tensor]:
-    shoulder, contrast = (torch.as_tensor(v, dtype=like.dtype, device=like.device) for v in response)
-    return tuple(v[:, None, None, None] if v.ndim else v for v in (shoulder, contrast))  # type: ignore[return-value]
+def _is_number(value: Tensor | float, number: float) -> bool:
+    """Whether it is known to be that number without a look into a tensor."""
+    return not isinstance(value, Tensor) and value == number

@@ -10,6 +10,7 @@ from hdr.ops.crf import monotone_projection
 
 LEVELS = 256
 _REFERENCE_PIXELS = 100.0
+_PIXELS_AT_ONCE = 1 << 20
 
 
 def recover_inverse_curves(display: Tensor, times: Tensor, *, smoothness: float = 10.0) -> Tensor:
@@ -60,20 +61,22 @@ def _normal_equations(display: Tensor, times: Tensor) -> tuple[Tensor, Tensor]:
     For one pixel of squared weights v_k at levels z_k the radiance is the weighted mean of g(z_k) - ln t_k over frames.
     """
     n, k, c = display.shape[:3]
-    levels = (display.clamp(0.0, 1.0) * (LEVELS - 1)).round().long().reshape(n, k, c, -1).unbind(1)
+    pixels = display.flatten(3)
     logarithms = times.to(display.device, torch.float64).log().expand(n, k)[..., None, None].unbind(1)
     squares = _hat(display.device).square()
-    weights = [squares[z] for z in levels]
-    total = torch.stack(weights).sum(0).clamp(min=1e-12)
     matrix = torch.zeros(n, c, LEVELS * LEVELS, dtype=torch.float64, device=display.device)
     right = torch.zeros(n, c, LEVELS, dtype=torch.float64, device=display.device)
-    for i, (z, v, t) in enumerate(zip(levels, weights, logarithms, strict=True)):
-        for j, (other, u, s) in enumerate(zip(levels, weights, logarithms, strict=True)):
-            both = v * u / total
-            own = v if i == j else 0.0
-            matrix.scatter_add_(-1, z * LEVELS + other, own - both)
-            right.scatter_add_(-1, z, own * t - both * s)
-    scale = _REFERENCE_PIXELS / levels[0].shape[-1]
+    for part in pixels.split(_PIXELS_AT_ONCE, dim=-1):
+        levels = (part.clamp(0.0, 1.0) * (LEVELS - 1)).round().long().unbind(1)
+        weights = [squares[z] for z in levels]
+        total = torch.stack(weights).sum(0).clamp(min=1e-12)
+        for i, (z, v, t) in enumerate(zip(levels, weights, logarithms, strict=True)):
+            for j, (other, u, s) in enumerate(zip(levels, weights, logarithms, strict=True)):
+                both = v * u / total
+                own = v if i == j else 0.0
+                matrix.scatter_add_(-1, z * LEVELS + other, own - both)
+                right.scatter_add_(-1, z, own * t - both * s)
+    scale = _REFERENCE_PIXELS / pixels.shape[-1]
     return matrix.view(n, c, LEVELS, LEVELS) * scale, right * scale
 
 

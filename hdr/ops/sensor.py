@@ -12,6 +12,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from hdr.ops._batches import picture_by_picture
 from hdr.ops._parameters import per_image
 from hdr.ops.bayer import PATTERNS as PATTERNS
 from hdr.ops.bayer import Demosaicing, pattern_channels
@@ -21,6 +22,7 @@ from hdr.ops.bayer import demosaic as demosaic
 from hdr.ops.bayer import mosaic as mosaic
 from hdr.ops.camera import expose
 from hdr.ops.noise import NoiseModel, add_sensor_noise
+from hdr.ops.primaries import apply_matrix
 from hdr.ops.rounding import round_straight_through
 
 BlackLevel = Tensor | Sequence[float] | float
@@ -37,7 +39,7 @@ def normalise(samples: Tensor, black_level: BlackLevel, white_level: Tensor | fl
     """
     samples = samples if samples.is_floating_point() else samples.float()
     black, white = _black_plane(black_level, samples), per_image(white_level, samples)
-    return (samples - black) / (white - black)
+    return (samples - black).div_(white - black)
 
 
 def digitise(
@@ -55,7 +57,7 @@ def digitise(
         straight_through: give the rounding the gradient 1, instead of 0. Clipped values have none in either case.
     """
     black, white = _black_plane(black_level, linear), per_image(white_level, linear)
-    values = torch.minimum((linear * (white - black) + black).clamp(min=0.0), white)
+    values = torch.minimum((linear * (white - black)).add_(black).clamp_(min=0.0), white)
     return round_straight_through(values) if straight_through else torch.round(values)
 
 
@@ -137,16 +139,15 @@ def develop(
     if highlights not in ("clip", "keep"):
         raise ValueError(f"highlights {highlights!r}: wanted clip or keep")
     gains = torch.as_tensor(white_balance, dtype=mosaic.dtype, device=mosaic.device).view(-1, 3)
-    balanced = mosaic * _colour_plane(gains, pattern, mosaic)
-    if highlights == "clip":
-        balanced = torch.minimum(balanced, per_image(gains.amin(-1), mosaic))
-    linear = demosaic(balanced, pattern, method)
-    return linear if matrix is None else _apply_matrix(linear, matrix)
 
+    def colours(mosaic: Tensor, gains: Tensor, *matrices: Tensor) -> Tensor:
+        balanced = mosaic * _colour_plane(gains, pattern, mosaic)
+        if highlights == "clip":
+            balanced = torch.minimum(balanced, per_image(gains.amin(-1), mosaic))
+        linear = demosaic(balanced, pattern, method)
+        return apply_matrix(linear, matrices[0]) if matrices else linear
 
-def _apply_matrix(linear: Tensor, matrix: Tensor) -> Tensor:
-    with torch.autocast(linear.device.type, enabled=False):  # which would multiply in half precision
-        return (matrix.to(linear).view(-1, 3, 3) @ linear.flatten(2)).view(linear.shape)
+    return picture_by_picture(colours, mosaic, gains, *([] if matrix is None else [matrix.view(-1, 3, 3)]))
 
 
 def _black_plane(black_level: BlackLevel, like: Tensor) -> Tensor:

@@ -8,18 +8,21 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from hdr.ops.gaussian import filter_along
+
 Window = Literal["gaussian", "uniform7"]
 
-_GAUSSIAN = [math.exp(-(offset**2) / (2 * 1.5**2)) for offset in range(-5, 6)]
+_GAUSSIAN = [math.exp(-(offset**2) / (2 * 1.5**2)) for offset in range(6)]
 _TAPS: dict[str, list[float]] = {
-    "gaussian": [tap / math.fsum(_GAUSSIAN) for tap in _GAUSSIAN],
-    "uniform7": [1 / 7] * 7,
+    "gaussian": [tap / (2 * math.fsum(_GAUSSIAN) - 1) for tap in _GAUSSIAN],
+    "uniform7": [1 / 7] * 4,
 }
+"""Weights from the centre outwards."""
 
 
 def window_size(window: Window) -> int:
     """Side length in pixels of the named window."""
-    return len(_TAPS[window])
+    return 2 * len(_TAPS[window]) - 1
 
 
 def ssim_map(a: Tensor, b: Tensor, window: Window = "gaussian", peak: float = 1.0) -> Tensor:
@@ -36,12 +39,15 @@ def ssim_map(a: Tensor, b: Tensor, window: Window = "gaussian", peak: float = 1.
 
     Source: Wang, Bovik, Sheikh and Simoncelli, IEEE Trans. Image Processing 13(4), 2004, equation 13.
     """
-    taps = _TAPS[window]
-    if min(a.shape[-2:]) < len(taps):
-        raise ValueError(f"SSIM needs images of at least {len(taps)}x{len(taps)} pixels, found {tuple(a.shape[-2:])}")
+    side = window_size(window)
+    if min(a.shape[-2:]) < side:
+        raise ValueError(f"SSIM needs images of at least {side}x{side} pixels, found {tuple(a.shape[-2:])}")
     # The moments are taken about mid-range, where the cancellation in float32 is smallest.
     a, b = a - peak / 2, b - peak / 2
-    mean_a, mean_b, aa, bb, ab = _filter(torch.stack([a, b, a * a, b * b, a * b]), taps)
+    moments = torch.stack([a, b, a * a, b * b, a * b])
+    for dim in (-1, -2):
+        moments = filter_along(moments, dim, _TAPS[window])
+    mean_a, mean_b, aa, bb, ab = moments
     unbiased = 49 / 48 if window == "uniform7" else 1.0
     variances = unbiased * (aa - mean_a * mean_a + bb - mean_b * mean_b)
     covariance = unbiased * (ab - mean_a * mean_b)
@@ -49,20 +55,3 @@ def ssim_map(a: Tensor, b: Tensor, window: Window = "gaussian", peak: float = 1.
     c1, c2 = (0.01 * peak) ** 2, (0.03 * peak) ** 2
     numerator = (2 * mean_a * mean_b + c1) * (2 * covariance + c2)
     return numerator / ((mean_a * mean_a + mean_b * mean_b + c1) * (variances + c2))
-
-
-def _filter(maps: Tensor, taps: list[float]) -> Tensor:
-    """Separable symmetric filter over the last two dimensions, full windows only.
-
-    Sums of shifted slices: on a CPU several times as fast as a convolution in float64, the backward pass keeps no
-    copies, and automatic mixed precision leaves it alone.
-    """
-    radius = len(taps) // 2
-    for dim in (-1, -2):
-        length = maps.shape[dim] - 2 * radius
-        result = maps.narrow(dim, radius, length) * taps[radius]
-        for i in range(radius):
-            pair = maps.narrow(dim, i, length) + maps.narrow(dim, 2 * radius - i, length)
-            result = result.add_(pair, alpha=taps[i])
-        maps = result
-    return maps

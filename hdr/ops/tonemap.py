@@ -1,7 +1,8 @@
 """Tone mapping: linear light of any range to display values in [0, 1], with classical operators.
 
 All take (N, 3, H, W) linear Rec. 709, float32 or float64, and treat each picture of the batch on its own. The two
-operators of Reinhard measure the picture: its unit does not matter. `clip`, `filmic` and `mertens` take it as it is
+operators of Reinhard measure the picture: its unit does not matter while its values are far above 1e-6, where
+`hdr.ops.camera.log_average` counts as black. `clip`, `filmic` and `mertens` take it as it is
 exposed, 1.0 = diffuse white (`hdr.ops.camera.metered_ev` and `expose` bring a picture there).
 
 `reinhard_global`, `reinhard_local` and `filmic` map luminance, and multiply the three channels of a pixel by what its

@@ -23,8 +23,9 @@ from hdr.io import read_image
 from hdr.io.dng import Compression, write_dng
 from hdr.io.exposure_checks import check_exposure
 from hdr.io.exposure_fields import read_exposure_fields
-from hdr.io.sensor import SensorImage, binned, read_sensor, rec709_matrix
+from hdr.io.sensor import SensorImage, binned, read_sensor
 from hdr.ops.bayer import PATTERNS
+from hdr.ops.primaries import camera_to_rgb
 from tests.io.made import XYZ_TO_REC709
 
 NEUTRAL = np.array([0.5, 1.0, 0.7])
@@ -159,7 +160,8 @@ def test_a_scene_of_known_colours_returns(tmp_path: Path, compression: Compressi
     assert np.abs(developed - truth[::2, ::2]).max() < 2e-4
     found = read_sensor(tmp_path / "x.dng")
     balanced = binned(found) * torch.tensor(found.white_balance)[:, None, None]
-    ours = torch.einsum("ij,jhw->hwi", rec709_matrix(found), balanced.double()).numpy()
+    assert found.colour_matrix is not None
+    ours = torch.einsum("ij,jhw->hwi", camera_to_rgb(found.colour_matrix), balanced.double()).numpy()
     assert np.abs(ours - truth[::2, ::2]).max() < 1e-4
 
 

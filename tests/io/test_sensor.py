@@ -14,10 +14,9 @@ from PIL import Image
 
 from hdr.errors import UserError
 from hdr.io import read_image, sensor
-from hdr.io.sensor import SensorImage, binned, read_plain_sensor, read_sensor, rec709_matrix
+from hdr.io.sensor import SensorImage, binned, read_plain_sensor, read_sensor
 from hdr.ops.bayer import PATTERNS, bin_mosaic
 from hdr.ops.sensor import normalise
-from tests.io.made import XYZ_TO_REC709
 from tests.io.made_sensor import flat_mosaic, rationals, sensor_dng
 
 LEVELS = {"R": 1000, "G": 2000, "B": 3000}
@@ -150,23 +149,6 @@ def test_binning_by_the_written_out_formula(pattern: str, height: int, width: in
     assert (binned(image) - full).abs().max() < 1e-6, "as the operations on batches have it"
     assert (expected[:, 0] < 0).all()
     assert (expected[:, 1] > 1).all()
-
-
-def test_the_matrix_to_rec709_keeps_white_and_undoes_the_camera() -> None:
-    image = SensorImage(
-        samples=torch.zeros((2, 2), dtype=torch.uint16),
-        pattern="RGGB",
-        black_level=(0, 0, 0, 0),
-        white_level=1,
-        colour_matrix=torch.from_numpy(CAMERA),
-    )
-    matrix = rec709_matrix(image).numpy()
-    assert matrix.sum(axis=1) == pytest.approx(np.ones(3), abs=1e-12)
-    camera = CAMERA @ np.linalg.inv(XYZ_TO_REC709) @ (rgb := np.array([0.2, 0.5, 0.7]))
-    balanced = camera / (CAMERA @ np.linalg.inv(XYZ_TO_REC709) @ np.ones(3))
-    assert matrix @ balanced == pytest.approx(rgb, abs=2e-4), "the tests' matrix has one digit more"
-    bare = SensorImage(samples=image.samples, pattern="RGGB", black_level=(0, 0, 0, 0), white_level=1)
-    assert torch.equal(rec709_matrix(bare), torch.eye(3, dtype=torch.float64))
 
 
 @pytest.mark.parametrize(("bits", "kind"), [(8, "u1"), (12, "<u2"), (16, ">u2")])

@@ -10,7 +10,8 @@ import pytest
 import rawpy
 import torch
 
-from hdr.io.sensor import binned, read_plain_sensor, read_sensor, rec709_matrix
+from hdr.io.sensor import binned, read_plain_sensor, read_sensor
+from hdr.ops.primaries import camera_to_rgb
 
 # size, pattern, black, white, white balance, (time, aperture, ISO), camera
 FACTS = {
@@ -117,7 +118,8 @@ def test_binned_values_develop_as_libraw_develops_them(shared_data: Path, name: 
         )
     theirs = torch.from_numpy(developed.astype(np.float32) / 65535).permute(2, 0, 1)
     balance = torch.tensor(image.white_balance or (1, 1, 1), dtype=torch.float32)[:, None, None]
-    ours = torch.einsum("ij,jhw->ihw", rec709_matrix(image).float(), (binned(image) * balance).clamp(0, 1)).clamp(0, 1)
+    matrix = torch.eye(3) if image.colour_matrix is None else camera_to_rgb(image.colour_matrix).float()
+    ours = torch.einsum("ij,jhw->ihw", matrix, (binned(image) * balance).clamp(0, 1)).clamp(0, 1)
     assert ours.shape == theirs.shape
     relative = (ours - theirs).abs() / theirs.clamp_min(1e-3)
     assert relative.median() < 1e-3

@@ -45,6 +45,7 @@ def test_expose_scales_by_powers_of_two_and_keeps_highlights() -> None:
     each = expose(linear, torch.tensor([-2.0, 3.0]))
     assert torch.equal(each[0], linear[0] / 4)
     assert torch.equal(each[1], linear[1] * 8)
+    assert torch.equal(expose(linear, torch.tensor([-2.0, 3.0]).view(2, 1, 1, 1)), each)
     assert torch.equal(expose(linear[0], -1.0), linear[0] / 2)
 
 

@@ -11,6 +11,7 @@ import torch
 from scipy import stats
 
 from hdr.ops.noise import NoiseModel, add_sensor_noise, noise_profile_of_iso
+from hdr.ops.sensor import capture
 
 SAMPLES = 1_000_000
 
@@ -75,9 +76,17 @@ def test_counts_pass_the_gradient_of_their_mean_and_bear_broken_values() -> None
     assert gradient.flatten()[[0, 1, 2, 5]].tolist() == [1, 1, 1, 1]
     assert torch.isfinite(noisy[..., [0, 1, 2, 5]]).all()
     assert noisy[..., 3].isnan()
-    assert not noisy[..., 4].isfinite()
+    assert (noisy[..., 4] == torch.inf).all()
     with pytest.raises(ValueError, match="poisson_gaussian"):
         add_sensor_noise(linear, 0.0, 0.0, model="poisson")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("model", get_args(NoiseModel))
+def test_infinite_light_fills_the_well(model: NoiseModel) -> None:
+    light = torch.full((1, 3, 8, 8), torch.inf)
+    light[..., 0] = 65504.0
+    values = capture(light, pattern="RGGB", black_level=64.0, white_level=1023, shot=0.01, read=1e-4, model=model)
+    assert (values == 1023).all()
 
 
 def test_values_are_neither_clipped_nor_shared_between_channels() -> None:

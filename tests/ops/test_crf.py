@@ -234,3 +234,12 @@ def test_degenerate_rows() -> None:
         spoilt, sound = monotone_projection(rows, mode)
         assert spoilt.isnan().any()
         assert torch.isfinite(sound).all()
+
+
+def test_unknown_names_are_refused() -> None:
+    curve, pixels = torch.linspace(0, 1, 5).expand(1, 1, 5), torch.rand(1, 3, 4, 4)
+    for function in (apply_curve, invert_curve):
+        with pytest.raises(ValueError, match="'mirror': wanted one of clamp, extend"):
+            function(pixels, curve, outside="mirror")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="'relu': wanted one of isotonic, softplus, shift"):
+        monotone_projection(curve, "relu")  # type: ignore[arg-type]

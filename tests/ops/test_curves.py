@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.interpolate import PchipInterpolator
 
+from hdr.ops import curves
 from hdr.ops.curves import tone_curve
 
 # The points of "Adobe Color", in 8-bit codes.
@@ -132,3 +133,10 @@ def test_batch_equals_loop_and_nan_stays_in_its_pixel() -> None:
 def test_user_mistakes_are_named(x, y, message) -> None:
     with pytest.raises(ValueError, match=message):
         tone_curve(picture(2, 3, 4, 4), torch.tensor(x), torch.tensor(y))
+
+
+def test_parts_of_a_picture_are_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    values, (x, y) = picture(2, 3, 7, 11), points(2, 3, 5)
+    whole = tone_curve(values, x, y)
+    monkeypatch.setattr(curves, "_VALUES_AT_ONCE", 60)
+    assert torch.equal(tone_curve(values, x, y), whole)

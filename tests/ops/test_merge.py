@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from hdr.ops import merge
 from hdr.ops.crf import inverse_curves
 from hdr.ops.encoding import linear_to_srgb
 from hdr.ops.merge import merge_exposures
@@ -182,3 +183,14 @@ def test_wrong_calls_are_refused() -> None:
     for options in ({"weights": "noise"}, {"noise": (1e-3, 1e-6)}):
         with pytest.raises(ValueError, match="go together"):
             merge_exposures(stack, TIMES, **options)
+    for wrong in ({"weights": "triangle"}, {"domain": "display"}):
+        with pytest.raises(ValueError, match="wanted one of hat, gaussian, noise and one of linear, log"):
+            merge_exposures(stack, TIMES, **wrong)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("options", [{}, {"weights": "noise", "noise": (1e-3, 1e-6), "domain": "log"}])
+def test_rows_are_merged_apart_without_a_trace(options: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    stack = bracket()
+    whole = merge_exposures(stack, TIMES, **options)
+    monkeypatch.setattr(merge, "_VALUES_AT_ONCE", stack[..., :1, :].numel() * 2)
+    assert torch.equal(merge_exposures(stack, TIMES, **options), whole)

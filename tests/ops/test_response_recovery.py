@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from hdr.ops import response_recovery
 from hdr.ops.response_recovery import recover_inverse_curves
 
 TIMES = torch.tensor([0.25, 1.0, 4.0])
@@ -70,6 +71,13 @@ def test_the_size_of_the_picture_does_not_matter() -> None:
     stack = bracket(1, 12, 17)
     larger = stack.repeat(1, 1, 1, 3, 2)
     torch.testing.assert_close(recover_inverse_curves(larger, TIMES), recover_inverse_curves(stack, TIMES))
+
+
+def test_pixels_count_the_same_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    stack = bracket(2, 12, 17)
+    whole = recover_inverse_curves(stack, TIMES)
+    monkeypatch.setattr(response_recovery, "_PIXELS_AT_ONCE", 50)
+    torch.testing.assert_close(recover_inverse_curves(stack, TIMES), whole)
 
 
 def test_a_batch_is_its_items_with_times_of_their_own() -> None:
