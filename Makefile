@@ -34,6 +34,9 @@ test-gpu: $(READY)  ## run the tests that need a GPU (skipped where there is non
 
 bench: $(READY)  ## measure against the named baselines, see experiments/benchmarks/README.md
 	$(BIN)/python -m experiments.benchmarks.slice_apply
+	$(BIN)/python -m experiments.benchmarks.camera_pipeline
+	$(BIN)/python -m experiments.benchmarks.raw_cache
+	$(BIN)/python -m experiments.benchmarks.scenes
 	$(BIN)/python -m experiments.benchmarks.startup
 
 clean:  ## remove the environment and what tests and builds left; runs/ stays

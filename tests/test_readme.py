@@ -13,10 +13,13 @@ import pytest
 
 from tests.conftest import REPOSITORY
 
-READMES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "tasks").glob("*/README.md"))]
+READMES = [
+    REPOSITORY / "README.md",
+    *sorted(path for room in ("tasks", "hdr", "experiments") for path in (REPOSITORY / room).rglob("README.md")),
+]
 COMMANDS = sorted(
     {
-        (path.parent.name if path.parent != REPOSITORY else "README", line.strip())
+        (path.relative_to(REPOSITORY).parent.as_posix(), line.strip())
         for path in READMES
         for block in re.findall(r"```bash run\n(.*?)```", path.read_text(), re.S)
         for line in block.splitlines()

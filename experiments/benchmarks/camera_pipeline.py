@@ -112,6 +112,13 @@ def batched_camera(batch: Batch) -> Tensor:
     return quantise(display, straight_through=True)
 
 
+def camera_one_by_one(batch: Batch) -> Tensor:
+    """The same functions picture by picture, as a data loader calls them."""
+    pictures = zip(*(t.split(1) for t in (batch.linear, batch.ev, batch.shot, batch.read)), strict=True)
+    names = ("linear", "ev", "shot", "read")
+    return torch.cat([batched_camera(replace(batch, **dict(zip(names, own, strict=True)))) for own in pictures])
+
+
 def camera_gradient(batch: Batch) -> Tensor:
     """The whole camera, forwards and backwards to the exposure of each picture."""
     ev = batch.ev.detach().requires_grad_()
@@ -169,6 +176,7 @@ FORMS: dict[str, tuple[str, Callable[[Batch], Tensor]]] = {
     "sensor, numpy one by one": ("sensor, numpy one by one", numpy_sensor),
     "sensor, batched": ("sensor, numpy one by one", batched_sensor),
     "camera, numpy one by one": ("camera, numpy one by one", numpy_camera),
+    "camera, one by one": ("camera, numpy one by one", camera_one_by_one),
     "camera, batched": ("camera, numpy one by one", batched_camera),
     "camera, batched, with gradient": ("camera, numpy one by one", camera_gradient),
     "JPEG, libjpeg": ("JPEG, libjpeg", libjpeg),

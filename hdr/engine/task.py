@@ -96,7 +96,6 @@ class Task(ABC):
         self.config = config
         self.facts: Plain = {}  # of the package that this task was read from, see package_facts
 
-
     @abstractmethod
     def networks(self) -> dict[str, nn.Module]:
         """Fresh networks by name, initialised from torch's global generator, which the engine has seeded."""

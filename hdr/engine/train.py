@@ -340,5 +340,7 @@ class Trainer:
                 network.load_state_dict(best["networks"][name])
                 network.to(self.accelerator.device).eval().requires_grad_(False)
             facts = self.task.package_facts(networks)
-            save_package(self.folder / PACKAGE, self.task, best["networks"], metrics | ({"facts": facts} if facts else {}))
+            save_package(
+                self.folder / PACKAGE, self.task, best["networks"], metrics | ({"facts": facts} if facts else {})
+            )
         self.accelerator.wait_for_everyone()

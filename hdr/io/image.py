@@ -15,7 +15,6 @@ import torch
 from hdr.errors import UserError
 from hdr.io import avif, exr, gainmap_jpeg, jxl, png, radiance, raster, raw, samples, tiff, tiff_writer
 from hdr.io.atomic import refuse_target, write_atomically
-from hdr.io.decoded import Decoded
 from hdr.io.files import WRITABLE_SUFFIXES, identify, image_files, is_image_path
 from hdr.io.metadata import Encoding, Metadata
 

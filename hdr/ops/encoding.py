@@ -14,6 +14,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import threshold
 
+from hdr.ops._shortcuts import runs_forwards_only
+
 _DISPLAY_THRESHOLD = 0.04045
 _LINEAR_THRESHOLD = 0.0031308
 
@@ -244,7 +246,7 @@ def _wants_no_gradient(values: Tensor) -> bool:
 
     The bits are those of the ordinary way; where the pieces join without a step (BT.709), up to four roundings differ.
     """
-    return values.dtype == torch.float32 and not values.requires_grad
+    return values.dtype == torch.float32 and runs_forwards_only(values)
 
 
 def _split(values: Tensor) -> tuple[Tensor, Tensor]:

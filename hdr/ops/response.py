@@ -7,8 +7,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from hdr.ops._batches import picture_by_picture
 from hdr.ops._parameters import per_image
+from hdr.ops._shortcuts import picture_by_picture, runs_forwards_only
 from hdr.ops.encoding import linear_to_srgb, srgb_to_linear
 
 
@@ -57,7 +57,7 @@ def invert_response(display: Tensor, response: Response) -> Tensor:
 
 
 def _contrast(t: Tensor, power: Tensor) -> Tensor:
-    if t.requires_grad or power.requires_grad:
+    if not runs_forwards_only(t, power):
         # The ends stay where they are; just inside, values of this precision are at least so far from 0 and 1, and
         # there the gradients of powers are finite.
         limits = torch.finfo(t.dtype)

@@ -12,8 +12,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from hdr.ops._batches import picture_by_picture
 from hdr.ops._parameters import per_image
+from hdr.ops._shortcuts import picture_by_picture
 from hdr.ops.bayer import PATTERNS as PATTERNS
 from hdr.ops.bayer import Demosaicing, pattern_channels
 from hdr.ops.bayer import bin_mosaic as bin_mosaic

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 import torch
 from torch import Tensor
 
-from hdr.ops._batches import picture_by_picture
+from hdr.ops._shortcuts import picture_by_picture
 from hdr.ops.bayer import PATTERNS
 from hdr.ops.camera import quantise
 from hdr.ops.encoding import bt709_to_linear, linear_to_bt709, linear_to_srgb, srgb_to_linear
@@ -19,6 +19,14 @@ from hdr.ops.sensor import develop, digitise, normalise
 FLOAT32_STEP = torch.finfo(torch.float32).eps
 JOINTS = (0.0031308, 0.04045, 0.018053968510807, 0.081242858298635)
 SPECIAL = (0.0, -0.0, 1.0, 65504.0, -65504.0, 1e-40, -1e-42, 1e-38, 3e38, torch.inf, -torch.inf, torch.nan)
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 def ordinary(function: Callable[[Tensor], Tensor], values: Tensor) -> Tensor:
