@@ -1,0 +1,268 @@
+"""The task ``exposure_selection``: from one preview, which few exposures to capture and fuse."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from hdr.data.loader import Samples
+from hdr.data.manifest import read_manifest
+from hdr.engine.build import build
+from hdr.engine.config import Plain
+from hdr.engine.export import export_onnx
+from hdr.engine.prepare import prepare_photos
+from hdr.engine.run import write_json
+from hdr.engine.task import Batch, EvaluationProtocol, Networks, SampleReport, Split, Stage, Task
+from hdr.errors import UserError
+from tasks.exposure_selection import evaluation, fusing, prediction, summary
+from tasks.exposure_selection.baselines import remember
+from tasks.exposure_selection.choice import Safe
+from tasks.exposure_selection.data import (
+    EvaluationPreviews,
+    Previews,
+    scored,
+    table_folder,
+    table_settings,
+)
+from tasks.exposure_selection.lights import CaptureLights
+from tasks.exposure_selection.losses import SelectionLoss
+from tasks.exposure_selection.selector import ExportForm, Selector
+from tasks.exposure_selection.subsets import Constraints, all_subsets
+from tasks.exposure_selection.table import build_table
+
+log = logging.getLogger(__name__)
+
+OPSET = 17
+FITTED = "selection"  # key of the fitted constants in a package's facts
+SPLITS: tuple[Split, ...] = ("train", "val", "test")
+
+
+class ExposureSelection(Task):
+    """Learned exposure selection (Segal's DHDRNet), for any ladder and any number of exposures."""
+
+    monitor = "regret"
+    higher_is_better = False
+    package_keys = ("model", "table", "target", "preview")
+
+    def __init__(self, config: Plain) -> None:
+        super().__init__(config)
+        self.settings = table_settings(config)
+        self.loss = SelectionLoss(config["loss"])
+        self.memory: evaluation.Memory | None = None
+
+    def networks(self) -> dict[str, nn.Module]:
+        return {"model": build(self.config["model"])}
+
+    def dataset(self, split: Split, stage: Stage | None = None) -> Samples:
+        target, size = self.config["target"], self.config["preview"]
+        if stage is None:
+            few = self.config["evaluation"]["fit_samples"] if split == "train" else None
+            return EvaluationPreviews(scored(self.config, split, scenes=few), target, size)
+        options = self.config["augmentation"]
+        jitter = options["jitter"] if split == "train" else 0.0
+        stack = self.loss.needs_stack or self.takes_stack
+        flip = options["flip"] and split == "train"
+        return Previews(scored(self.config, split), target, size, jitter=jitter, flip=flip, stack=stack)
+
+    @property
+    def takes_stack(self) -> bool:
+        """Whether the network sees all exposures instead of one preview."""
+        return bool(self.config["model"]["_target_"].endswith("StackSelector"))
+
+    def training_step(self, networks: Networks, batch: Batch, update: str, step: int) -> dict[str, torch.Tensor]:
+        model, subsets = networks["model"], self._subsets(batch)
+        values = model(self._seen(batch), batch["evs"], None, subsets)
+        return self.loss(
+            unwrapped(model),
+            values,
+            batch["scores"],
+            batch["valid"],
+            subsets=subsets,
+            stack=batch.get("stack"),
+            reference=batch.get("reference"),
+        )
+
+    def validation_step(self, networks: Networks, batch: Batch, stage: Stage) -> dict[str, torch.Tensor]:
+        values = networks["model"](self._seen(batch), batch["evs"], None, self._subsets(batch)).float()
+        scores = batch["scores"].masked_fill(~batch["valid"], -torch.inf)
+        chosen = values.masked_fill(~batch["valid"], -torch.inf).argmax(dim=1, keepdim=True)
+        best = scores.amax(dim=1)
+        regret = best - scores.gather(1, chosen)[:, 0]
+        figures = {"regret": regret, "top_1": (scores.argmax(dim=1) == chosen[:, 0]).float()}
+        if unwrapped(networks["model"]).in_scores:
+            figures["quality_error"] = (values.gather(1, chosen)[:, 0] - scores.gather(1, chosen)[:, 0]).abs()
+        return figures
+
+    def package_facts(self, networks: Networks) -> Plain:
+        """The constants of the training scenes, and when to fall back on them, chosen on the validation split."""
+        config = self.config
+        rows = scored(config, "train")
+        memory = remember(rows, config["target"], config["preview"], None, config["seed"])
+        fitted = evaluation.fit(memory, self.settings)
+        samples = Previews(scored(config, "val"), config["target"], config["preview"])
+        model = unwrapped(networks["model"])
+        return {FITTED: evaluation.fit_threshold(model, samples, self.settings, fitted, None, config["seed"])}
+
+    def protocol(self) -> EvaluationProtocol:
+        return evaluation.protocol(self.config["target"], self.settings)
+
+    def fit_baselines(self, samples: Samples, count: int, seed: int) -> Plain:
+        """The constants that came with the model, or those of the training split, whose scenes neighbours come from."""
+        assert isinstance(samples, Previews)
+        self.memory = remember(samples.rows, self.config["target"], self.config["preview"], count, seed)
+        return self.facts.get(FITTED) or evaluation.fit(self.memory, self.settings)
+
+    def evaluate_sample(self, networks: Networks, sample: dict[str, Any], fitted: Plain) -> SampleReport:
+        return evaluation.evaluate_row(
+            unwrapped(networks["model"]),
+            sample,
+            sample["row"],
+            self.settings,
+            self.config["target"],
+            fitted,
+            memory=self.memory,
+            oracles=self.config["oracles"],
+        )
+
+    def report(self, reports: Sequence[SampleReport], output: Path) -> None:
+        target, resamples = self.config["target"], self.config["evaluation"]["resamples"]
+        found = summary.summarise(reports, target, self.settings, output, resamples=resamples, seed=self.config["seed"])
+        write_json(output / "regret.json", found)
+        for line in summary.as_lines(found, target):
+            log.info("%s", line)
+
+    def inputs(self) -> list[Path]:
+        self.request = self._request()
+        return prediction.inputs(self.config["input"], self.request)
+
+    def predict_file(self, networks: Networks, path: Path, output: Path) -> dict[str, Any]:
+        return prediction.predict_file(unwrapped(networks["model"]), path, output, self.request)
+
+    def mode_fuse(self, output: Path) -> None:
+        """``mode=fuse``: the pictures of real brackets."""
+        if not self.config["input"]:
+            raise UserError("mode=fuse needs input=<a folder with a bracket or several, or a glob of its frames>")
+        options = self.config["selection"]
+        found = fusing.fuse_all(
+            fusing.brackets_of(self.config["input"]),
+            output,
+            weighting=options["weighting"],
+            alignment=options["align"],
+            format=options["format"],
+            overwrite=self.config["overwrite"],
+            weight_maps=options["weight_maps"],
+        )
+        write_json(output / "summary.json", found)
+        log.info("%d brackets fused, in %s", len(found["done"]), output)
+        if found["failed"]:
+            lines = "\n".join(f"  {item['reason']}" for item in found["failed"])
+            raise UserError(f"{len(found['failed'])} brackets could not be fused:\n{lines}")
+
+    def export(self, networks: Networks, output: Path) -> dict[str, Any]:
+        model = unwrapped(networks["model"]).cpu()
+        if model.takes_stack:
+            raise UserError(
+                "this model looks at all exposures of a scene and is no use on a camera; it is not exported"
+            )
+        chance = torch.Generator().manual_seed(0)
+        size, evs = self.config["preview"], torch.tensor([self.settings.evs])
+        example = {
+            "preview": torch.rand(1, 3, size, size, generator=chance),
+            "evs": evs,
+            "subsets": self.settings.subsets,
+        }
+        checks, dynamic = [], {"preview": {0: "batch"}, "evs": {0: "batch"}, "values": {0: "batch"}}
+        if model.in_scores:  # any ladder and any candidates; the others have fixed classes
+            coarse = evs[:, ::2].repeat(2, 1)
+            triples = all_subsets(coarse[0].tolist(), 3)
+            previews = torch.rand(2, 3, size, size, generator=chance)
+            checks = [{"preview": previews, "evs": coarse, "subsets": triples}]
+            dynamic["evs"] |= {1: "exposures"}
+            dynamic |= {"subsets": {0: "candidates", 1: "members"}}
+            dynamic["values"] |= {1: "candidates"}
+        result = export_onnx(
+            ExportForm(model),
+            output / "exposure_selection.onnx",
+            inputs=example,
+            outputs=["values"],
+            dynamic=dynamic,
+            checks=checks,
+            tolerance=1e-3,  # a thousandth of a decibel
+            opset=OPSET,
+            overwrite=self.config["overwrite"],
+        )
+        return {
+            **result,
+            "input": (
+                f"preview: float32 (batch, 3, {size}, {size}), RGB, sRGB-encoded in [0, 1]; evs: float32 (batch, "
+                "exposures), the ladder in EV relative to the preview; subsets: int64 (candidates, members), indices "
+                "into the ladder"
+            ),
+            "output": "values: float32 (batch, candidates), higher is better"
+            + (f"; predicted {self.config['target']}" if model.in_scores else ""),
+        }
+
+    def prepare(self, output: Path) -> dict[str, Any]:
+        """Score the scenes of the data set, or of the RAW files in ``source``, which are decoded into ``output``.
+
+        Scenes of ``source`` become the split ``test``: they are for measuring on.
+        """
+        config = self.config
+        if not config["source"]:
+            counts = {split: len(scored(config, split, shard=config["shard"])) for split in SPLITS}
+            log.info("score table: %s", table_folder(config))
+            return {"table": str(table_folder(config)), "scenes": counts}
+        prepared = prepare_photos({**config, "decode": "sensor_binned"}, output)
+        source = CaptureLights(read_manifest(prepared["index"]), config["dataset"]["size"])
+        folder = Path(config["scores"]) if config["scores"] else output / "scores"
+        identity = {"index": str(prepared["index"]), "size": config["dataset"]["size"]}
+        table = build_table(
+            folder, "test", source, self.settings, identity, workers=config["trainer"]["workers"], shard=config["shard"]
+        )
+        log.info("score table: %s, %d scenes scored, %d there already", folder, table.written, table.kept)
+        return {**prepared, "table": str(folder), "scored": table.written, "kept_scores": table.kept}
+
+    def _seen(self, batch: Batch) -> torch.Tensor:
+        seen: torch.Tensor = batch["stack"] if self.takes_stack else batch["preview"]
+        return seen
+
+    def _subsets(self, batch: Batch) -> torch.Tensor:
+        return self.settings.subsets.to(batch["evs"].device)
+
+    def _request(self) -> prediction.Request:
+        options, settings = self.config["selection"], self.settings
+        fitted = self.facts.get(FITTED)
+        return prediction.Request(
+            evs=tuple(options["evs"] or settings.evs),
+            captures=options["captures"] or settings.members,
+            preview=self.config["preview"],
+            constraints=Constraints(
+                include=tuple(options["include"]),
+                total_time=options["total_time"],
+                longest=options["longest"],
+                spacing=options["spacing"],
+            ),
+            always=settings.include,
+            figure=self.config["target"],
+            safe=Safe.of(fitted) if fitted else None,
+            anchor=settings.anchor,
+            fuse=options["fuse"],
+            weighting=options["weighting"],
+            reference=settings.reference,
+            alignment=options["align"],
+            bracket_evs=tuple(options["bracket_evs"]) if options["bracket_evs"] else None,
+            overwrite=self.config["overwrite"],
+        )
+
+
+def unwrapped(network: nn.Module) -> Selector:
+    """The selector itself, out of wrappers for distribution and compilation."""
+    for name in ("module", "_orig_mod"):
+        network = getattr(network, name, network)
+    assert isinstance(network, Selector)
+    return network
