@@ -83,13 +83,13 @@ def evaluate(task: Task, networks: dict[str, nn.Module], output: Path) -> float:
         "constants": fitted,
         "cost": cost(networks, reports),
         "closed_gap": closed_gap(tables, protocol),
+        "summary": task.summarise(reports, output),
         "tables": {s: {m: {k: vars(c) for k, c in row.items()} for m, row in t.items()} for s, t in tables.items()},
     }
     write_json(output / "results.json", result)
     write_text(output / "results.md", tables_as_markdown(result, protocol))
     write_text(output / "per_sample.csv", as_csv(reports, protocol))
     save_panel(output / "panel.jpg", extremes(reports, protocol, settings["panels"]))
-    task.report(reports, output)
     print_tables(result, protocol)
     log.info("written to %s: results.json, results.md, per_sample.csv, panel.jpg", output)
     return tables["all"][MODEL][protocol.metrics[0].name].mean

@@ -148,8 +148,9 @@ class Task(ABC):
     def evaluate_sample(self, networks: Networks, sample: dict[str, Any], fitted: Plain) -> SampleReport:
         """Score one sample of the test split with the model, the baselines and the oracles."""
 
-    def report(self, reports: Sequence[SampleReport], output: Path) -> None:
-        """Write what the tables do not hold below ``output``; nothing by default."""
+    def summarise(self, reports: Sequence[SampleReport], output: Path) -> Plain:
+        """What the tables do not hold: JSON values for ``results.json``, and pictures below ``output``."""
+        return {}
 
     # the other modes ---------------------------------------------------------------------------------------------
 

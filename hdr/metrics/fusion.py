@@ -10,9 +10,13 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d, pad
 
 from hdr.ops.colour import luma
+from hdr.ops.gaussian import filter_along
 
 _WINDOW = 11
-_GAUSSIAN = [math.exp(-(offset**2) / (2 * 1.5**2)) for offset in range(-5, 6)]
+_BELL = [math.exp(-(offset**2) / (2 * 1.5**2)) for offset in range(6)]
+# Weights of the windows from their centre outwards.
+_GAUSS = [weight / (_BELL[0] + 2 * math.fsum(_BELL[1:])) for weight in _BELL]
+_BOX = [1.0 / _WINDOW] * 6
 _SCALES = (0.0448, 0.2856, 0.3001)  # exponents of the scales, finest first, before they are brought to a sum of 1
 _STABILISER = (0.03 * 255.0) ** 2
 _FLOOR = 0.001  # added to a patch's strength
@@ -61,10 +65,9 @@ def mef_ssim(fused: Tensor, exposures: Tensor) -> Tensor:
 
 def _similarity(picture: Tensor, stack: Tensor) -> Tensor:
     """Similarity of each full window: picture (N, H, W), stack (N or 1, K, H, W)."""
-    box, gauss = [1.0 / _WINDOW] * _WINDOW, [tap / math.fsum(_GAUSSIAN) for tap in _GAUSSIAN]
     count = stack.shape[1]
     # Sums over the window of products of deviations, for every two exposures.
-    sums = [[_covariance(stack[:, i], stack[:, j], box) * _WINDOW**2 for j in range(i + 1)] for i in range(count)]
+    sums = [[_covariance(stack[:, i], stack[:, j], _BOX) * _WINDOW**2 for j in range(i + 1)] for i in range(count)]
     norms = torch.stack([sums[i][i].clamp(min=0.0).sqrt() for i in range(count)], dim=1)
     together = _quadratic(sums, [torch.ones_like(norms[:, 0])] * count).clamp(min=0.0).sqrt()
     agreement = ((together + _EPSILON) / (norms.sum(dim=1) + _EPSILON)).clamp(max=1.0 - _EPSILON)
@@ -75,10 +78,10 @@ def _similarity(picture: Tensor, stack: Tensor) -> Tensor:
     length = _quadratic(sums, parts).clamp(min=0.0).sqrt()
     gain = torch.where(length > 0, strength.amax(dim=1) / torch.where(length > 0, length, 1.0), 1.0)
     parts = [gain * part for part in parts]
-    spreads = [[_covariance(stack[:, i], stack[:, j], gauss) for j in range(i + 1)] for i in range(count)]
+    spreads = [[_covariance(stack[:, i], stack[:, j], _GAUSS) for j in range(i + 1)] for i in range(count)]
     desired = _quadratic(spreads, parts)
-    shared = torch.stack([part * _covariance(stack[:, i], picture, gauss) for i, part in enumerate(parts)]).sum(dim=0)
-    found = _covariance(picture, picture, gauss)
+    shared = torch.stack([part * _covariance(stack[:, i], picture, _GAUSS) for i, part in enumerate(parts)]).sum(dim=0)
+    found = _covariance(picture, picture, _GAUSS)
     return (2.0 * shared + _STABILISER) / (desired + found + _STABILISER)
 
 
@@ -97,8 +100,7 @@ def _covariance(a: Tensor, b: Tensor, taps: Sequence[float]) -> Tensor:
 
 def _filter(maps: Tensor, taps: Sequence[float]) -> Tensor:
     for dim in (-1, -2):
-        length = maps.shape[dim] - len(taps) + 1
-        maps = torch.stack([tap * maps.narrow(dim, i, length) for i, tap in enumerate(taps)]).sum(dim=0)
+        maps = filter_along(maps, dim, taps)
     return maps
 
 

@@ -37,7 +37,7 @@ class SubsetSelectorConfig(ModelConfig):
     )  # of the encoder, each halves the picture
     bins: int = 25  # of the histograms of log luminance
     dropout: float = 0.1  # on the description of the photo
-    temperature: float = 0.5  # score that makes a candidate e times as likely
+    temperature: float = 1.0  # score that makes a candidate e times as likely
     centre: float = 30.0  # a typical score; predictions start near it
     spread: float = 5.0  # how much scores vary
 
@@ -103,7 +103,7 @@ class SelectionLossConfig(LossConfig):
     quality: float = 0.0  # Huber distance of predicted from true scores
     distribution: float = 0.0  # squared distance from scores scaled to a distribution
     reconstruction: float = 0.0  # squared distance of the fused picture, with gradients through the fusion
-    tau: float = 0.5  # of the soft label, in the figure's unit
+    tau: float = 1.0  # of the soft label, in the figure's unit; the model's temperature
     d_max: float = 6.0  # regrets beyond count as this
     huber: float = 0.5  # where the Huber distance turns from squares to lines
     choice: str = "soft"  # reconstruction: soft mixture of candidates, or straight_through
@@ -114,7 +114,7 @@ class SelectionLossConfig(LossConfig):
 class PreviewConfig(AugmentationConfig):
     """How training previews vary."""
 
-    jitter: float = 1.0  # largest EV by which a preview is metered differently; labels move with it
+    jitter: float = 0.0  # largest EV by which a preview is metered differently; labels move with it
     flip: bool = True  # mirror half of them
 
 

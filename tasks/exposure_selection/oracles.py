@@ -16,7 +16,7 @@ from tasks.exposure_selection.data import direction
 from tasks.exposure_selection.ladder import darkest_honest, render
 from tasks.exposure_selection.scoring import FIVE, reference_picture, score_subsets
 from tasks.exposure_selection.subsets import all_subsets
-from tasks.exposure_selection.table import Row, TableSettings, _seed_of
+from tasks.exposure_selection.table import Row, TableSettings, seed_of
 
 Oracle = Literal["pair", "pair_with_preview", "triple", "continuous"]
 ORACLES: tuple[Oracle, ...] = ("pair", "pair_with_preview", "triple", "continuous")
@@ -47,7 +47,7 @@ class Exposed:
     def __init__(self, row: Row, settings: TableSettings, others: Sequence[float] = ()) -> None:
         self.light, self.settings = row.light(), settings
         self.ladder = len(settings.evs)
-        self.chance = torch.Generator().manual_seed(_seed_of(settings.seed, row.id)) if settings.noise else None
+        self.chance = torch.Generator().manual_seed(seed_of(settings.seed, row.id)) if settings.noise else None
         stack = self.render(settings.evs)
         self.five = self.render(FIVE)
         self.reference = reference_picture(
@@ -126,7 +126,7 @@ def refine(exposed: Exposed, start: Sequence[float], score: float, figure: str) 
     evs = torch.tensor(start, requires_grad=True)
     optimizer = torch.optim.Adam([evs], lr=_RATE)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, _STEPS)
-    seed = _seed_of(settings.seed + 1, light.id)
+    seed = seed_of(settings.seed + 1, light.id)
     least, best = torch.inf, list(start)
     with torch.enable_grad():
         for _ in range(_STEPS):

@@ -108,7 +108,7 @@ def score_light(light: Light, settings: TableSettings) -> Row:
     """Expose, fuse and score one scene: a pure function of its arguments."""
     anchor = preview_ev(light, settings.anchor)
     evs, subsets = settings.evs, settings.subsets
-    chance = torch.Generator().manual_seed(_seed_of(settings.seed, light.id)) if settings.noise else None
+    chance = torch.Generator().manual_seed(seed_of(settings.seed, light.id)) if settings.noise else None
     stack = render(light, evs, anchor, curve=settings.curve, generator=chance)
     five = render(light, FIVE, anchor, curve=settings.curve, generator=chance)
     exposed = light.linear * 2.0**anchor
@@ -314,7 +314,8 @@ def _facts(path: Path) -> dict[str, Any] | None:
         return None
 
 
-def _seed_of(seed: int, name: str) -> int:
+def seed_of(seed: int, name: str) -> int:
+    """The seed of a scene's noise."""
     return int.from_bytes(hashlib.blake2b(f"{seed} {name}".encode(), digest_size=7).digest(), "big")
 
 

@@ -31,6 +31,7 @@ from tasks.exposure_selection.data import (
 )
 from tasks.exposure_selection.lights import CaptureLights
 from tasks.exposure_selection.losses import SelectionLoss
+from tasks.exposure_selection.oracles import check_oracles
 from tasks.exposure_selection.selector import ExportForm, Selector
 from tasks.exposure_selection.subsets import Constraints, all_subsets
 from tasks.exposure_selection.table import build_table
@@ -53,10 +54,14 @@ class ExposureSelection(Task):
         super().__init__(config)
         self.settings = table_settings(config)
         self.loss = SelectionLoss(config["loss"])
+        check_oracles(config["oracles"])
         self.memory: evaluation.Memory | None = None
 
     def networks(self) -> dict[str, nn.Module]:
-        return {"model": build(self.config["model"])}
+        node = dict(self.config["model"])
+        if self.config["checkpoint"]:  # all weights come from the package
+            node |= {name: None for name in node if name.startswith("pretrained_")}
+        return {"model": build(node)}
 
     def dataset(self, split: Split, stage: Stage | None = None) -> Samples:
         target, size = self.config["target"], self.config["preview"]
@@ -129,12 +134,12 @@ class ExposureSelection(Task):
             oracles=self.config["oracles"],
         )
 
-    def report(self, reports: Sequence[SampleReport], output: Path) -> None:
+    def summarise(self, reports: Sequence[SampleReport], output: Path) -> Plain:
         target, resamples = self.config["target"], self.config["evaluation"]["resamples"]
         found = summary.summarise(reports, target, self.settings, output, resamples=resamples, seed=self.config["seed"])
-        write_json(output / "regret.json", found)
         for line in summary.as_lines(found, target):
             log.info("%s", line)
+        return found
 
     def inputs(self) -> list[Path]:
         self.request = self._request()
@@ -214,8 +219,11 @@ class ExposureSelection(Task):
         """
         config = self.config
         if not config["source"]:
-            counts = {split: len(scored(config, split, shard=config["shard"])) for split in SPLITS}
-            log.info("score table: %s", table_folder(config))
+            parts = {split: scored(config, split, shard=config["shard"]) for split in SPLITS}
+            counts = {split: len(part) for split, part in parts.items()}
+            chart = table_folder(config) / "labels.png"
+            summary.save_label_histogram(parts["train"].scores(config["target"]), self.settings, chart)
+            log.info("score table: %s; which candidates are the best: %s", table_folder(config), chart)
             return {"table": str(table_folder(config)), "scenes": counts}
         prepared = prepare_photos({**config, "decode": "sensor_binned"}, output)
         source = CaptureLights(read_manifest(prepared["index"]), config["dataset"]["size"])
