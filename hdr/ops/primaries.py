@@ -119,6 +119,28 @@ def camera_to_rgb(colour_matrix: Tensor, space: Space = "rec709") -> Tensor:
     return conversion_matrix("rec709", space) @ torch.linalg.inv(scaled)
 
 
+def daylight_balance(colour_matrix: Tensor) -> tuple[float, float, float]:
+    """White balance multipliers R, G, B, the smallest 1, that make daylight (D65) grey in a camera's colours.
+
+    For captures whose own white balance is not known: ``1 / (M w)`` with w the XYZ of D65.
+
+    Args:
+        colour_matrix: as for `camera_to_rgb`.
+
+    Raises:
+        ValueError: another shape, or a channel that does not respond to white.
+
+    Source: the DNG specification 1.7, chapter 6 (camera neutral of a white).
+    """
+    if colour_matrix.shape != (3, 3):
+        raise ValueError(f"a colour matrix has the shape (3, 3), got {tuple(colour_matrix.shape)}")
+    neutral = colour_matrix.detach().to("cpu", torch.float64) @ white_xyz(CHROMATICITIES["rec709"][6:])
+    if not (neutral > 0).all():
+        raise ValueError(f"the colour matrix {colour_matrix.tolist()} gives white the camera values {neutral.tolist()}")
+    red, green, blue = (neutral.max() / neutral).tolist()
+    return red, green, blue
+
+
 def _chromaticities(space: Space) -> Tensor:
     if isinstance(space, str) and space not in CHROMATICITIES:
         raise ValueError(f"colour spaces are {', '.join(CHROMATICITIES)}, got {space!r}")

@@ -51,7 +51,7 @@ def recover_inverse_curves(display: Tensor, times: Tensor, *, smoothness: float 
         second = smoothness * hat[1:-1, None] * second
         matrix = matrix + second.T @ second
         matrix[..., LEVELS // 2, LEVELS // 2] += 1.0  # g of the middle level is 0: a bracket does not tell the scale
-        g = torch.linalg.solve(matrix, right)
+        g = torch.cholesky_solve(right[..., None], torch.linalg.cholesky(matrix))[..., 0]
         return monotone_projection((g - g[..., -1:]).exp()).to(display.dtype)
 
 

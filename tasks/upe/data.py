@@ -14,6 +14,7 @@ from hdr.data.photos import PhotoDataset
 from hdr.engine.build import build
 from hdr.engine.config import Plain
 from hdr.engine.task import Split
+from hdr.errors import UserError
 from hdr.ops.encoding import linear_to_srgb
 
 
@@ -42,6 +43,11 @@ class DisplayPhotos:
     """Photos with every role display-encoded; linear ones (RAW, EXR) are clipped at 1 and sRGB-encoded."""
 
     def __init__(self, photos: PhotoDataset) -> None:
+        if "input" not in photos.roles:
+            raise UserError(
+                f"dataset: this one has pictures for {', '.join(photos.roles)} only, and upe corrects photographs "
+                "(input); choose one with photographs, or generated scenes and panoramas"
+            )
         self.photos = photos
 
     def __len__(self) -> int:

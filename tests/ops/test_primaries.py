@@ -17,6 +17,7 @@ from hdr.ops.primaries import (
     camera_to_rgb,
     conversion_matrix,
     convert_primaries,
+    daylight_balance,
     rgb_to_xyz_matrix,
     white_xyz,
 )
@@ -113,6 +114,23 @@ def test_camera_matrix_agrees_with_libraw(shared_data: Path) -> None:
     np.testing.assert_allclose(camera_to_rgb(torch.tensor(from_xyz)), expected, atol=5e-4)
 
 
+def test_daylight_balance_makes_daylight_grey() -> None:
+    seen = CAMERA.double() @ white_xyz((0.3127, 0.3290))
+    balance = daylight_balance(CAMERA)
+    balanced = seen * torch.tensor(balance, dtype=torch.float64)
+    np.testing.assert_allclose(balanced, float(seen.max()), rtol=1e-12)
+    assert min(balance) == 1.0
+
+
+def test_daylight_balance_agrees_with_libraw(shared_data: Path) -> None:
+    import rawpy
+
+    with rawpy.imread(str(shared_data / "raw-bracket-nikon-d5000/1-160s.dng")) as raw:
+        from_xyz, expected = raw.rgb_xyz_matrix[:3], np.array(raw.daylight_whitebalance[:3])
+    found = daylight_balance(torch.tensor(from_xyz))
+    np.testing.assert_allclose(found, expected / expected.min(), rtol=1e-3)
+
+
 def test_user_mistakes_are_named() -> None:
     with pytest.raises(ValueError, match=r"rec709.*got 'srgb'"):
         convert_primaries(picture(1, 3, 2, 2), "srgb", "rec709")
@@ -124,6 +142,10 @@ def test_user_mistakes_are_named() -> None:
         white_xyz((0.3, 0.0))
     with pytest.raises(ValueError, match=r"shape \(3, 3\)"):
         camera_to_rgb(torch.ones(4, 3))
+    with pytest.raises(ValueError, match=r"shape \(3, 3\)"):
+        daylight_balance(torch.ones(4, 3))
+    with pytest.raises(ValueError, match="gives white the camera values"):
+        daylight_balance(torch.zeros(3, 3))
     with pytest.raises(ValueError, match="gives white the camera values"):
         camera_to_rgb(torch.zeros(3, 3))
     with pytest.raises(ValueError, match="cannot be inverted"):

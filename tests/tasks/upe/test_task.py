@@ -238,8 +238,9 @@ def test_prepared_photos_train_like_files(pairs: Path, tmp_path: Path) -> None:
     run(tmp_path / "prepare", "mode=prepare", f"source={pairs}", f"output={tmp_path}/cache", "trainer.workers=0")
     index = tmp_path / "cache" / "index.jsonl"
     assert len(index.read_text().splitlines()) == 12
-    with pytest.raises(UserError, match="split"):  # nothing has decided on splits
-        run(tmp_path / "a", "+debug=smoke", "dataset=manifest", f"dataset.path={index}", "dataset.size=48")
+    overrides = ["+debug=smoke", "dataset=manifest", f"dataset.path={index}", "dataset.size=48", "model=upe/compact"]
+    run(tmp_path / "a", *overrides, "device=cpu")  # nothing has decided on splits: the pictures are divided
+    assert (tmp_path / "a" / "package").is_dir()
 
 
 def test_photos_without_targets_train_with_losses_that_need_none(pairs: Path, tmp_path: Path) -> None:
