@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from hydra import compose, initialize_config_module
+from hydra.types import RunMode
 from omegaconf import OmegaConf
 
 from hdr.engine.app import register_task
@@ -75,6 +77,19 @@ def test_experiments(case: str) -> None:
     check(task, overrides)
 
 
+@pytest.mark.parametrize("case", members("sweep"))
+def test_sweeps(case: str) -> None:
+    """Every member that a sweep file starts."""
+    task, name = case.split()
+    sweep = f"+sweep={name}"
+    hydra = compose(task, [sweep], return_hydra_config=True).hydra
+    assert hydra.mode == RunMode.MULTIRUN, f"{name}: without hydra.mode: MULTIRUN only one member would run"
+    choices = [[f"{key}={value}" for value in values.split(",")] for key, values in hydra.sweeper.params.items()]
+    assert choices
+    for overrides in product(*choices):
+        check(task, [sweep, *overrides])
+
+
 @pytest.mark.parametrize(
     "group", ["dataset", "model", "loss", "optimizer", "scheduler", "augmentation", "trainer", "logger"]
 )
@@ -86,7 +101,10 @@ def test_members_of_groups(group: str) -> None:
         check(task, [f"{group}={name}", *given, *without_targets])
 
 
-@pytest.mark.parametrize("path", sorted((CONF / "experiment").rglob("*.yaml")), ids=lambda path: path.stem)
+FILES = sorted(path for group in ("experiment", "sweep") for path in (CONF / group).rglob("*.yaml"))
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_experiment_files_say_what_they_cost_and_bring(path: Path) -> None:
     lines = path.read_text().splitlines()
     assert lines[0] == "# @package _global_"

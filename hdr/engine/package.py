@@ -47,7 +47,8 @@ def save_package(folder: Path, task: Task, weights: Mapping[str, Mapping[str, to
         for name, tensor in weights[network].items()
     }
     (building / WEIGHTS).write_bytes(save(flat))
-    write_yaml(building / CONFIG, {key: value for key, value in task.config.items() if key not in OF_COMMANDS})
+    left_out = (*OF_COMMANDS, *task.command_keys)
+    write_yaml(building / CONFIG, {key: value for key, value in task.config.items() if key not in left_out})
     write_json(building / FIGURES, metrics)
     if folder.exists():
         shutil.rmtree(folder)

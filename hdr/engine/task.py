@@ -89,6 +89,7 @@ class Task(ABC):
     monitor: str  # the figure of validation_step that picks the best checkpoint
     higher_is_better: bool = True
     package_keys: ClassVar[tuple[str, ...]] = ("model",)  # configuration that belongs to a trained model
+    command_keys: ClassVar[tuple[str, ...]] = ()  # configuration that a command says and a model does not hold
     network_names: ClassVar[tuple[str, ...]] = ("model",)  # keys of networks()
     package_networks: ClassVar[tuple[str, ...]] = ("model",)  # those that prediction needs; a discriminator is not
 

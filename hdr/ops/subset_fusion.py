@@ -44,8 +44,12 @@ class SubsetFusion:
         display = display.detach()
         self.size = tuple(display.shape[-2:])
         self.memory = memory
-        self.weights = fusion_weights(display, weighting)
-        self.details = laplacian_pyramid(display, level_count(*self.size))
+        # One exposure after the other stays in a processor's cache; other devices want the whole stack at once.
+        parts = display.split(1) if display.device.type == "cpu" else (display,)
+        levels = level_count(*self.size)
+        self.weights = torch.cat([fusion_weights(part, weighting) for part in parts])
+        pyramids = [laplacian_pyramid(part, levels) for part in parts]
+        self.details = [torch.cat(level) for level in zip(*pyramids, strict=True)]
         self._packed = self._pack() if display.device.type == "cpu" and display.dtype == torch.float32 else None
 
     def fuse(self, subsets: Tensor) -> Tensor:

@@ -6,27 +6,49 @@ import hashlib
 import json
 import logging
 from bisect import bisect_right
+from collections.abc import Mapping, Sequence
 from itertools import accumulate
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from hdr.data.cache import ROLE
+from hdr.data.manifest import Record
 from hdr.data.photos import PhotoDataset
 from hdr.engine.build import build
 from hdr.engine.config import Plain
 from hdr.engine.task import Split
 from hdr.errors import UserError
+from hdr.ops.fusion import PRESETS
 from hdr.ops.resize import resize_antialiased
-from tasks.exposure_selection.ladder import render
+from tasks.exposure_selection.ladder import Anchor, Curve, render
 from tasks.exposure_selection.lights import CaptureLights, LightSource, PictureLights, SceneLights
-from tasks.exposure_selection.scoring import FIGURES, FIVE, reference_picture
-from tasks.exposure_selection.table import PartReader, Row, TableSettings, build_table, part_files
+from tasks.exposure_selection.scoring import FIGURES, FIVE, ReferenceKind, reference_picture
+from tasks.exposure_selection.table import (
+    PartReader,
+    Row,
+    TableSettings,
+    TableSummary,
+    build_table,
+    claim_table,
+    identity_of,
+    part_files,
+)
 
 log = logging.getLogger(__name__)
+
+CHOICES: Mapping[str, Sequence[str]] = {
+    "anchor": get_args(Anchor),
+    "curve": get_args(Curve),
+    "reference": get_args(ReferenceKind),
+    "weighting": tuple(PRESETS),
+}
+"""Settings of a table that are names."""
+CAPTURES = "captures"  # in the identity of a table of RAW files: their checksum
+SIZE = 256  # longer side at which captures are scored where the data set says none
 
 
 def light_source(config: Plain, split: Split) -> LightSource:
@@ -49,6 +71,9 @@ def table_settings(config: Plain) -> TableSettings:
     unknown = [name for name in settings.figures if name not in FIGURES]
     if unknown or not settings.figures:
         raise UserError(f"table.figures={list(settings.figures)}: accepted are {', '.join(FIGURES)}")
+    for key, accepted in CHOICES.items():
+        if getattr(settings, key) not in accepted:
+            raise UserError(f"table.{key}={getattr(settings, key)}: accepted are {', '.join(accepted)}")
     if config["target"] not in settings.figures:
         raise UserError(f"target={config['target']}: the table is scored by {', '.join(settings.figures)}")
     return settings
@@ -58,18 +83,37 @@ def table_folder(config: Plain) -> Path:
     """Where the run's table lies: ``scores``, or a folder of the cache that is named after all it depends on."""
     if config["scores"]:
         return Path(config["scores"])
-    words = json.dumps([config["dataset"], config["table"], config["seed"]], sort_keys=True)
+    words = json.dumps([config["dataset"], config["table"], config["seed"], *_photos(config).values()], sort_keys=True)
     name = hashlib.blake2b(words.encode(), digest_size=6).hexdigest()
     return Path(config["paths"]["cache"]) / "exposure_selection" / name
+
+
+def _photos(config: Plain) -> Plain:
+    """Which photos a data set of files has, as a checksum, so that a table does not outlive a change of them."""
+    node = {key: value for key, value in config["dataset"].items() if key not in ("size", "long_edge")}
+    if node["_target_"].startswith("hdr.data.sources."):
+        return {}
+    names = json.dumps(sorted(record.id for record in build(node, split=None).records))
+    return {"photos": hashlib.blake2b(names.encode(), digest_size=16).hexdigest()}
 
 
 def scored(config: Plain, split: Split, *, shard: str | None = None, scenes: int | None = None) -> Scored:
     """The scored scenes of a split; what the table does not hold yet is scored now.
 
-    ``shard`` and ``scenes`` as for :func:`build_table`.
+    ``shard`` and ``scenes`` as for :func:`build_table`. A table of RAW files that ``mode=prepare source=`` has made is
+    taken as it is, whatever the data set.
     """
     settings, folder = table_settings(config), table_folder(config)
-    identity = {**config["dataset"], "seed": config["seed"]}
+    made_of = identity_of(folder)
+    if config["scores"] and isinstance(made_of, dict) and CAPTURES in made_of:
+        if split != "test":
+            raise UserError(
+                f"{folder} holds captures to measure on, all in the split 'test', and '{split}' was wanted; the "
+                "constants of baselines come with evaluation.constants=<results.json of another evaluation>"
+            )
+        claim_table(folder, settings, made_of)
+        return Scored(folder, split, settings)
+    identity = {**config["dataset"], "seed": config["seed"], **_photos(config)}
     summary = build_table(
         folder,
         split,
@@ -85,6 +129,15 @@ def scored(config: Plain, split: Split, *, shard: str | None = None, scenes: int
     for name, reason in summary.failed.items():
         log.warning("%s: %s", name, reason)
     return Scored(folder, split, settings)
+
+
+def score_captures(config: Plain, records: list[Record], folder: Path) -> TableSummary:
+    """Score RAW captures of the tensor cache into the table ``folder``, as its split ``test``."""
+    size = config["dataset"].get("size", SIZE)
+    names = json.dumps([[record.id, record.metadata[ROLE]["key"]] for record in records])
+    identity = {CAPTURES: hashlib.blake2b(names.encode(), digest_size=16).hexdigest(), "size": size}
+    source, workers = CaptureLights(records, size), config["trainer"]["workers"]
+    return build_table(folder, "test", source, table_settings(config), identity, workers=workers, shard=config["shard"])
 
 
 class Scored:
@@ -149,9 +202,10 @@ class Previews:
         chance = torch.Generator().manual_seed(int(rng.integers(2**62)))
         scores = row.scores[self.figure] * direction(self.figure)
         valid = torch.isfinite(scores)
-        pictures = {"preview": preview_of(row, offset, self.size, chance)}
+        noise = chance if self.rows.settings.noise else None
+        pictures = {"preview": preview_of(row, offset, self.size, noise)}
         if self.stack:
-            pictures |= self._exposures(row, chance)
+            pictures |= self._exposures(row, noise)
         return {
             "id": row.id,
             "group": row.group,
@@ -162,7 +216,7 @@ class Previews:
             "offset": offset,
         }
 
-    def _exposures(self, row: Row, generator: torch.Generator) -> dict[str, Tensor]:
+    def _exposures(self, row: Row, generator: torch.Generator | None) -> dict[str, Tensor]:
         settings, light = self.rows.settings, row.light()
         stack = render(light, settings.evs, 0.0, curve=settings.curve, generator=generator)
         five = render(light, FIVE, 0.0, curve=settings.curve, generator=generator)
@@ -179,7 +233,7 @@ class EvaluationPreviews(Previews):
         return {**super().sample(index, rng), "row": self.rows.row(index)}
 
 
-def preview_of(row: Row, offset: float, size: int, generator: torch.Generator) -> Tensor:
+def preview_of(row: Row, offset: float, size: int, generator: torch.Generator | None) -> Tensor:
     """The preview (3, size, size) display as a camera would show it ``offset`` EV off the anchor."""
     return to_preview(render(row.light(), [offset], 0.0, generator=generator)[0], size)
 

@@ -1,4 +1,4 @@
-"""Scenes to expose: generated ones, views of panoramas, HDR pictures, and RAW captures of the tensor cache."""
+"""Scenes to expose: generated ones, views of panoramas, HDR pictures, RAW captures in files or in the tensor cache."""
 
 from __future__ import annotations
 
@@ -7,19 +7,25 @@ from typing import Protocol
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from hdr.data.cache import ROLE, Entry
 from hdr.data.captures import BinnedImage, read_binned
+from hdr.data.decode import is_raw_path
 from hdr.data.exposure_pairs import read_noise
 from hdr.data.manifest import Record
 from hdr.data.photos import PhotoDataset, limit_long_edge
 from hdr.data.scenes.scene import SceneSource
 from hdr.errors import UserError
-from hdr.ops.primaries import camera_to_rgb
+from hdr.io.samples import orient
+from hdr.io.sensor import SensorImage, binned, read_sensor
+from hdr.ops.primaries import camera_to_rgb, daylight_balance
 from tasks.exposure_selection.ladder import Light
 
 BINNED = 64
 """Sensor pixels that one pixel of a scene stands for: an eighth of a camera's width and height, as in the original."""
+USUAL = (1e-4, 1e-7)
+"""Noise (S, O) of single sensor pixels of a usual camera at base ISO, for captures that do not state theirs."""
 SHOT = (1e-4, 4e-3)
 """Shot noise S of single sensor pixels, log-uniform over scenes; read noise follows from it."""
 
@@ -65,7 +71,10 @@ class SceneLights:
 
 
 class PictureLights:
-    """HDR pictures in files (EXR, Radiance, float TIFF), reduced to ``long_edge``, as light on a Rec. 709 sensor."""
+    """HDR pictures in files (EXR, Radiance, float TIFF), as light on a Rec. 709 sensor, and RAW files.
+
+    All are reduced to the data set's ``long_edge``. RAW files give what :class:`CaptureLights` gives of them.
+    """
 
     def __init__(self, photos: PhotoDataset, role: str, seed: int) -> None:
         self.photos, self.role, self.seed = photos, role, seed
@@ -74,12 +83,19 @@ class PictureLights:
         return len(self.photos)
 
     def light(self, index: int) -> Light:
+        record = self.photos.records[index]
+        path = record.paths.get(self.role)
+        if path is not None and is_raw_path(path):
+            image = read_sensor(path)
+            shot, read = image.noise_profile[1] if image.noise_profile else USUAL
+            # two greens are averaged
+            return _capture_light(record, binned(image), image, (shot / 2, read / 2), self.photos.long_edge)
         rng = np.random.default_rng(np.random.SeedSequence([self.seed, index]))
         sample = self.photos.sample(index, rng)
         if sample[f"{self.role}_encoding"] != "linear":
             raise UserError(
                 f"{sample['id']}: exposures can be made of light only (EXR, Radiance, float TIFF, RAW); this is a "
-                "finished picture. A bracket of finished pictures is read with dataset=brackets"
+                "finished picture. Brackets of finished pictures are for mode=predict and mode=fuse"
             )
         linear = torch.nan_to_num(sample[self.role], nan=0.0, posinf=torch.finfo(torch.float32).max).clamp(min=0.0)
         if not float(linear.max()) > 0:
@@ -107,28 +123,40 @@ class CaptureLights:
         record = self.records[index]
         if ROLE not in record.paths:
             raise UserError(f"'{record.id}' is not a cache entry; prepare it with mode=prepare decode=sensor_binned")
+        role = next(iter(record.metadata.get(ROLE, {}).get("sensor", {})), "input")
         with Entry(record.paths[ROLE]) as entry:
-            capture = read_binned(entry)
-        linear = limit_long_edge(capture.linear(), self.long_edge).clamp(min=0.0)
-        pixels = max(1.0, capture.planes[0].numel() / linear[0].numel())
-        shot, read = _profile(capture)
-        return Light(
-            linear=linear,
-            id=record.id,
-            group=record.group,
-            gains=capture.white_balance or (1.0, 1.0, 1.0),
-            matrix=None if capture.colour_matrix is None else camera_to_rgb(capture.colour_matrix).float(),
-            saturation=1.0,
-            shot=shot / pixels,
-            read=read / pixels,
-        )
+            capture = read_binned(entry, role=role)
+        shot, read = capture.noise_profile[1] if capture.noise_profile else (USUAL[0] / 2, USUAL[1] / 2)
+        return _capture_light(record, capture.linear(), capture, (shot, read), self.long_edge)
 
 
-def _profile(capture: BinnedImage) -> tuple[float, float]:
-    """Noise of the capture's green pixels; where its file does not tell, that of a usual camera at base ISO."""
-    if capture.noise_profile is not None:
-        return capture.noise_profile[1]
-    return 1e-4, 1e-7
+def _capture_light(
+    record: Record,
+    planes: Tensor,
+    capture: BinnedImage | SensorImage,
+    noise: tuple[float, float],
+    long_edge: int | None,
+) -> Light:
+    """The light of a capture: its half-size ``planes`` (3, H, W), 1.0 = saturation, upright and reduced.
+
+    ``noise``: (S, O) of a pixel of the green plane.
+    """
+    upright = torch.from_numpy(orient(planes.permute(1, 2, 0).numpy(), capture.orientation).transpose(2, 0, 1).copy())
+    linear = limit_long_edge(upright, long_edge).clamp(min=0.0)
+    pixels = max(1.0, planes.numel() / linear.numel())
+    gains, matrix = capture.white_balance, capture.colour_matrix
+    if gains is None:
+        gains = (1.0, 1.0, 1.0) if matrix is None else daylight_balance(matrix)
+    return Light(
+        linear=linear,
+        id=record.id,
+        group=record.group,
+        gains=gains,
+        matrix=None if matrix is None else camera_to_rgb(matrix).float(),
+        saturation=1.0,
+        shot=noise[0] / pixels,
+        read=noise[1] / pixels,
+    )
 
 
 def _noise(rng: np.random.Generator) -> tuple[float, float]:

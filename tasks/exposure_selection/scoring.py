@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal
 
 import torch
@@ -50,9 +51,7 @@ def score_subsets(
     Raises:
         UserError: an unknown figure, or one whose library is not installed.
     """
-    unknown = [name for name in figures if name not in FIGURES]
-    if unknown:
-        raise UserError(f"scores: there is no {unknown[0]!r}; accepted are {', '.join(FIGURES)}")
+    check_figures(figures)
     found: dict[str, Tensor] = {}
     if {"psnr", "rmse"} & set(figures):
         error = fusion.mse(subsets, reference)
@@ -68,6 +67,19 @@ def score_subsets(
     if slow:
         found |= fusion.score(subsets, reference, slow)
     return {name: found[name].float() for name in figures}
+
+
+def check_figures(figures: Sequence[str]) -> None:
+    """Refuse figures that cannot be computed here.
+
+    Raises:
+        UserError: an unknown figure, or one whose library or weights are not there.
+    """
+    unknown = [name for name in figures if name not in FIGURES]
+    if unknown:
+        raise UserError(f"scores: there is no {unknown[0]!r}; accepted are {', '.join(FIGURES)}")
+    if "lpips" in figures:
+        _lpips()
 
 
 def reference_picture(
@@ -86,12 +98,20 @@ def reference_picture(
     return exposure_fusion(exposures[None], weighting, backend=backend)[0].clamp(0, 1)
 
 
+@cache
 def _lpips() -> Callable[[Tensor, Tensor], Tensor]:
     try:
         import lpips
     except ImportError as error:
         raise UserError("scores: lpips needs its library: pip install '.[metrics]'") from error
-    network = lpips.LPIPS(net="alex", verbose=False).eval()
+    try:
+        network = lpips.LPIPS(net="alex", verbose=False).eval()
+    except OSError as error:  # its features are fetched by torchvision on first use
+        raise UserError(
+            f"scores: lpips needs AlexNet's ImageNet weights, which could not be fetched ({error}); put "
+            "https://download.pytorch.org/models/alexnet-owt-7be5be79.pth into hub/checkpoints below TORCH_HOME "
+            "(by default ~/.cache/torch)"
+        ) from error
 
     @torch.no_grad()
     def distance(a: Tensor, b: Tensor) -> Tensor:

@@ -21,7 +21,7 @@ from hdr.io.jpeg_parts import APP1, content_after
 from hdr.io.metadata import Metadata
 from hdr.io.samples import orient
 from hdr.io.sensor import SensorImage, binned, read_sensor
-from hdr.ops.primaries import camera_to_rgb
+from hdr.ops.primaries import camera_to_rgb, daylight_balance
 from hdr.ops.sensor import develop, normalise
 from tasks.exposure_selection.ladder import Light
 
@@ -86,8 +86,8 @@ def read_facts(path: Path) -> Facts:
 def read_shot(path: Path, *, enough: int | None = None, gains: tuple[float, float, float] | None = None) -> Shot:
     """Read a photo, a RAW or an HDR picture.
 
-    RAW files with a Bayer sensor and a white balance give light in the sensor's own colours; others are developed by
-    LibRaw first.
+    RAW files with a Bayer sensor give light in the sensor's own colours, with daylight's white balance where they state
+    none that is usable; those that state no colour matrix either, and other sensors, are developed by LibRaw first.
 
     Args:
         path: any readable file.
@@ -131,10 +131,13 @@ def _read_raw(path: Path, enough: int | None, gains: tuple[float, float, float] 
         if _has_bayer_sensor(path):
             raise
         return _developed(read_image(path, half_size=enough is not None), path, exposure)
-    if image.white_balance is None:
+    own = image.white_balance
+    if own is None and image.colour_matrix is not None:
+        own = daylight_balance(image.colour_matrix)
+    if own is None:
         return _developed(read_image(path, half_size=enough is not None), path, exposure)
     half = enough is not None and max(image.samples.shape) // 2 >= enough
-    balance = gains or image.white_balance
+    balance = gains or own
     linear = _upright(_camera_rgb(image, balance, half), image.orientation)
     clipped = _share_of_full_sites(image)
     block, _ = exif.blocks_of_file(path)

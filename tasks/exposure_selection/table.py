@@ -29,7 +29,7 @@ from hdr.ops.subset_fusion import SubsetFusion
 from hdr.progress import progress_bar
 from tasks.exposure_selection.ladder import Anchor, Curve, Light, darkest_honest, preview_ev, render
 from tasks.exposure_selection.lights import LightSource
-from tasks.exposure_selection.scoring import FIVE, ReferenceKind, reference_picture, score_subsets
+from tasks.exposure_selection.scoring import FIVE, ReferenceKind, check_figures, reference_picture, score_subsets
 from tasks.exposure_selection.subsets import Constraints, all_subsets, ev_grid
 
 log = logging.getLogger(__name__)
@@ -167,8 +167,10 @@ def build_table(
         scenes: about so many are enough, evenly spread over the split.
 
     Raises:
-        UserError: the folder holds a table of other settings or other data, or a wrong ``shard``.
+        UserError: the folder holds a table of other settings or other data, a wrong ``shard``, or a figure that cannot
+            be computed here.
     """
+    check_figures(settings.figures)
     claim_table(folder, settings, identity)
     count = len(source)
     every = -(-count // PART)
@@ -208,18 +210,10 @@ def claim_table(folder: Path, settings: TableSettings, identity: Any) -> None:
         temporary.write_text(json.dumps(wanted, indent=1))
 
 
-def read_settings(folder: Path) -> TableSettings:
-    """The settings of a table.
-
-    Raises:
-        UserError: there is none.
-    """
-    try:
-        found = json.loads((folder / "table.json").read_text())["settings"]
-        values: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in found.items()}
-        return TableSettings(**values)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{folder}: not a score table ({error}); make one with mode=prepare") from error
+def identity_of(folder: Path) -> Any:
+    """What the data of a table are; None where there is no table."""
+    path = folder / "table.json"
+    return json.loads(path.read_text())["data"] if path.is_file() else None
 
 
 def part_path(folder: Path, split: str, part: int) -> Path:

@@ -10,12 +10,13 @@ from typing import Any
 import torch
 from torch import nn
 
+from hdr.data.cache import INDEX
 from hdr.data.loader import Samples
 from hdr.data.manifest import read_manifest
 from hdr.engine.build import build
 from hdr.engine.config import Plain
 from hdr.engine.export import export_onnx
-from hdr.engine.prepare import prepare_photos
+from hdr.engine.prepare import prepare_photos, records_of
 from hdr.engine.run import write_json
 from hdr.engine.task import Batch, EvaluationProtocol, Networks, SampleReport, Split, Stage, Task
 from hdr.errors import UserError
@@ -25,16 +26,15 @@ from tasks.exposure_selection.choice import Safe
 from tasks.exposure_selection.data import (
     EvaluationPreviews,
     Previews,
+    score_captures,
     scored,
     table_folder,
     table_settings,
 )
-from tasks.exposure_selection.lights import CaptureLights
 from tasks.exposure_selection.losses import SelectionLoss
 from tasks.exposure_selection.oracles import check_oracles
 from tasks.exposure_selection.selector import ExportForm, Selector
 from tasks.exposure_selection.subsets import Constraints, all_subsets
-from tasks.exposure_selection.table import build_table
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +49,7 @@ class ExposureSelection(Task):
     monitor = "regret"
     higher_is_better = False
     package_keys = ("model", "table", "target", "preview")
+    command_keys = ("scores", "selection", "oracles")
 
     def __init__(self, config: Plain) -> None:
         super().__init__(config)
@@ -225,15 +226,27 @@ class ExposureSelection(Task):
             summary.save_label_histogram(parts["train"].scores(config["target"]), self.settings, chart)
             log.info("score table: %s; which candidates are the best: %s", table_folder(config), chart)
             return {"table": str(table_folder(config)), "scenes": counts}
-        prepared = prepare_photos({**config, "decode": "sensor_binned"}, output)
-        source = CaptureLights(read_manifest(prepared["index"]), config["dataset"]["size"])
+        index, problem = output / INDEX, None
+        try:
+            prepare_photos({**config, "decode": "sensor_binned"}, output)
+        except UserError as error:  # files that cannot be read do not keep the others from being scored
+            if not index.is_file():
+                raise
+            problem = error
+        records = read_manifest(index)
+        there = {record.id for record in records}
+        missing = sum(record.id not in there for record in records_of(Path(config["source"]), raw=True))
+        if missing and config["shard"]:  # a table depends on the whole list
+            log.info("%d captures are not decoded yet; run this again after the other shards, for scores", missing)
+            return {"index": str(index), "missing": missing}
         folder = Path(config["scores"]) if config["scores"] else output / "scores"
-        identity = {"index": str(prepared["index"]), "size": config["dataset"]["size"]}
-        table = build_table(
-            folder, "test", source, self.settings, identity, workers=config["trainer"]["workers"], shard=config["shard"]
-        )
+        table = score_captures(config, records, folder)
+        for name, reason in table.failed.items():
+            log.warning("%s: %s", name, reason)
         log.info("score table: %s, %d scenes scored, %d there already", folder, table.written, table.kept)
-        return {**prepared, "table": str(folder), "scored": table.written, "kept_scores": table.kept}
+        if problem:
+            raise problem
+        return {"index": str(index), "table": str(folder), "scored": table.written, "kept": table.kept}
 
     def _seen(self, batch: Batch) -> torch.Tensor:
         seen: torch.Tensor = batch["stack"] if self.takes_stack else batch["preview"]

@@ -191,17 +191,10 @@ def test_files_that_come_or_go_make_another_table(tmp_path: Path) -> None:
     assert len(scored(config, "test")) == 1
     write_image(photos / "b.exr", scene_light(24, 32, seed=1), encoding="linear")
     assert len(scored(config, "test")) == 2
+    folder = str(table_folder(config))
+    (photos / "a.exr").unlink()
     with pytest.raises(UserError, match=r"data\.photos"):
-        scored(
-            {**config, "scores": str(table_folder(config)), "dataset": {**config["dataset"], "root": _one(tmp_path)}},
-            "test",
-        )
-
-
-def _one(tmp_path: Path) -> str:
-    folder = tmp_path / "photos"
-    (folder / "a.exr").unlink()
-    return str(folder)
+        scored({**config, "scores": folder}, "test")
 
 
 @pytest.mark.parametrize(

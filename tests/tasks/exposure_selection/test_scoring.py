@@ -17,7 +17,7 @@ from hdr.ops.fusion import exposure_fusion
 from hdr.ops.subset_fusion import SubsetFusion
 from hdr.ops.tonemap import reinhard_global
 from tasks.exposure_selection.ladder import preview_ev, render
-from tasks.exposure_selection.scoring import FIGURES, reference_picture, score_subsets
+from tasks.exposure_selection.scoring import FIGURES, _lpips, reference_picture, score_subsets
 from tests.tasks.exposure_selection.made import light
 
 EVS = [-2.0, 0.0, 2.0, 4.0]
@@ -67,6 +67,7 @@ def test_unknown_figures_and_a_missing_library(
     fusion = SubsetFusion(stack, "opencv")
     with pytest.raises(UserError, match=r"'sharpness'; accepted are psnr, rmse, ssim, mef_ssim, lpips"):
         score_subsets(fusion, stack, SUBSETS, reference, ("psnr", "sharpness"))
+    _lpips.cache_clear()
     monkeypatch.setitem(sys.modules, "lpips", None)
     with pytest.raises(UserError, match=r"pip install '\.\[metrics\]'"):
         score_subsets(fusion, stack, SUBSETS, reference, ("lpips",))
@@ -78,6 +79,7 @@ def test_lpips_without_its_weights(stack: Tensor, reference: Tensor, monkeypatch
     def unreachable(**_: object) -> None:
         raise OSError("no network")
 
+    _lpips.cache_clear()
     monkeypatch.setattr(lpips, "LPIPS", unreachable)
     with pytest.raises(UserError, match=r"alexnet-owt-7be5be79\.pth.*TORCH_HOME"):
         score_subsets(SubsetFusion(stack, "opencv"), stack, SUBSETS, reference, ("lpips",))

@@ -17,7 +17,7 @@ import torch
 from hdr.errors import UserError
 from hdr.ops.fusion import exposure_fusion
 from tasks.exposure_selection.ladder import Light, render
-from tasks.exposure_selection.scoring import reference_picture
+from tasks.exposure_selection.scoring import _lpips, reference_picture
 from tasks.exposure_selection.table import (
     PART,
     PartReader,
@@ -181,6 +181,14 @@ def test_tables_of_other_data_are_not_continued(table: Path, tmp_path: Path) -> 
         claim_table(table, SETTINGS, {"name": "b"})
     assert identity_of(table) == {"name": "a"}
     assert identity_of(tmp_path) is None
+
+
+def test_figures_that_cannot_be_computed_leave_no_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _lpips.cache_clear()
+    monkeypatch.setitem(sys.modules, "lpips", None)
+    with pytest.raises(UserError, match="lpips needs its library"):
+        build(tmp_path, settings=replace(SETTINGS, figures=("psnr", "lpips")))
+    assert not list(tmp_path.iterdir())
 
 
 SLOW = """
