@@ -52,7 +52,7 @@ def test_there_are_commands_to_run() -> None:
 def test_make_targets_that_are_named_exist() -> None:
     targets = set(re.findall(r"^([a-z-]+):", (REPOSITORY / "Makefile").read_text(), re.M))
     for path in [*READMES, REPOSITORY / "CONTRIBUTING.md"]:
-        named = set(re.findall(r"`?make ([a-z-]+(?: [a-z-]+)*)", path.read_text()))
+        named = set(re.findall(r"(?:`|^)make ([a-z-]+(?: [a-z-]+)*)", path.read_text(), re.M))
         for target in {word for names in named for word in names.split()[:1]}:
             assert target in targets, f"{path.name}: make {target}"
 

@@ -179,6 +179,7 @@ def test_a_bracket_is_chosen_from_and_fused(package: Path, tmp_path: Path) -> No
         run(tmp_path / "fuse", "mode=fuse", f"input={tmp_path}/bracket", f"output={tmp_path}/fused")
 
 
+@pytest.mark.slow
 def test_from_raw_files_to_figures(package: Path, scores: Path, tmp_path: Path) -> None:
     for number in range(3):
         write_raw(tmp_path / "raw" / f"{number}.dng", scene_light(64, 96, seed=number), -2.0)
