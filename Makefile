@@ -37,6 +37,7 @@ bench: $(READY)  ## measure against the named baselines, see experiments/benchma
 	$(BIN)/python -m experiments.benchmarks.camera_pipeline
 	$(BIN)/python -m experiments.benchmarks.raw_cache
 	$(BIN)/python -m experiments.benchmarks.scenes
+	$(BIN)/python -m experiments.benchmarks.subset_fusion
 	$(BIN)/python -m experiments.benchmarks.startup
 
 clean:  ## remove the environment and what tests and builds left; runs/ stays

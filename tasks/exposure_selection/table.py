@@ -27,7 +27,16 @@ from hdr.errors import UserError
 from hdr.io.atomic import write_atomically
 from hdr.ops.subset_fusion import SubsetFusion
 from hdr.progress import progress_bar
-from tasks.exposure_selection.ladder import Anchor, Curve, Light, darkest_honest, preview_ev, render
+from tasks.exposure_selection.ladder import (
+    EXIF_UNIT,
+    UNKNOWN,
+    Anchor,
+    Curve,
+    Light,
+    darkest_honest,
+    preview_ev,
+    render,
+)
 from tasks.exposure_selection.lights import LightSource
 from tasks.exposure_selection.scoring import FIVE, ReferenceKind, check_figures, reference_picture, score_subsets
 from tasks.exposure_selection.subsets import Constraints, all_subsets, ev_grid
@@ -87,6 +96,8 @@ class Row:
     """In units of ``linear``; infinite where all light is known."""
     scores: Mapping[str, torch.Tensor]
     """Figure -> (S,) float32; NaN for candidates with an exposure that the capture cannot give honestly."""
+    exif: tuple[float, float, float] = UNKNOWN
+    """:func:`tasks.exposure_selection.ladder.exif_scalars` of the preview."""
     subsets: tuple[str, ...] = field(default=())
 
     def light(self) -> Light:
@@ -126,6 +137,7 @@ def score_light(light: Light, settings: TableSettings) -> Row:
         read=light.read,
         saturation=light.saturation * 2.0**anchor,
         scores={name: torch.where(allowed, values, torch.nan) for name, values in scores.items()},
+        exif=(light.exif[0] + anchor / EXIF_UNIT, *light.exif[1:]),
         subsets=light.subsets,
     )
 
@@ -241,6 +253,7 @@ class PartReader:
     def row(self, index: int) -> Row:
         """Row ``index`` of the part."""
         facts = self.rows[index]
+        time, iso, aperture = map(float, facts.get("exif", UNKNOWN))  # which tables of earlier versions do not hold
         with safe_open(self.path, framework="pt") as file:
             linear = file.get_tensor(f"{index}/linear")
             scores = {name: file.get_tensor(f"{index}/{name}") for name in facts["figures"]}
@@ -254,6 +267,7 @@ class PartReader:
             read=facts["read"],
             saturation=float(facts["saturation"]),
             scores=scores,
+            exif=(time, iso, aperture),
             subsets=tuple(facts["subsets"]),
         )
 
@@ -265,11 +279,16 @@ class PartReader:
 
 def _build_part(folder: Path, split: str, source: LightSource, settings: TableSettings, part: int) -> dict[str, str]:
     rows, failed = [], {}
-    for index in range(part * PART, min((part + 1) * PART, len(source))):
-        try:
-            rows.append(score_light(source.light(index), settings))
-        except UserError as error:
-            failed[f"{split} {index}"] = str(error)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # as in workers: sums depend on it in their last bits
+    try:
+        for index in range(part * PART, min((part + 1) * PART, len(source))):
+            try:
+                rows.append(score_light(source.light(index), settings))
+            except UserError as error:
+                failed[f"{split} {index}"] = str(error)
+    finally:
+        torch.set_num_threads(threads)
     _write_part(part_path(folder, split, part), rows, failed)
     return failed
 
@@ -291,6 +310,7 @@ def _write_part(path: Path, rows: Sequence[Row], failed: Mapping[str, str]) -> N
                 "read": row.read,
                 "saturation": str(row.saturation),  # JSON has no infinity
                 "figures": list(row.scores),
+                "exif": list(map(str, row.exif)),  # nor NaN
                 "subsets": row.subsets,
             }
         )
