@@ -14,7 +14,7 @@ from torch import Tensor
 
 def level_count(height: int, width: int) -> int:
     """Levels of the deepest pyramid, the picture itself included: floor(log2(shorter side)) + 1."""
-    return min(height, width).bit_length()
+    return min(int(height), int(width)).bit_length()  # a traced shape has tensors
 
 
 def reduce_level(image: Tensor) -> Tensor:

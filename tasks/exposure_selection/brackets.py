@@ -22,7 +22,7 @@ from hdr.ops.fusion import Weighting, exposure_fusion
 from hdr.ops.resize import resize_antialiased
 from hdr.ops.subset_fusion import SubsetFusion
 from tasks.exposure_selection.alignment import Move, align
-from tasks.exposure_selection.finding import GAP, SAME, find_brackets
+from tasks.exposure_selection.finding import SAME
 from tasks.exposure_selection.ladder import Anchor, Stack, render
 from tasks.exposure_selection.scoring import score_subsets
 from tasks.exposure_selection.shots import Facts, Shot, amount_of_light, read_facts, read_shot
@@ -175,58 +175,6 @@ def score_bracket(
     subsets = all_subsets(stack.evs, members)
     reference = exposure_fusion(stack.display[None], weighting)[0].clamp(0, 1)
     return subsets, score_subsets(SubsetFusion(stack.display, weighting), stack.display, subsets, reference, figures)
-
-
-class BracketStacks:
-    """The brackets of a folder as stacks, for evaluation.
-
-    Args:
-        root: searched by :func:`tasks.exposure_selection.finding.find_brackets`; of what it finds, brackets with known
-            exposures count.
-        long_edge: largest side of the frames.
-        gap: seconds of pause within a bracket.
-        anchor: which frame is the preview.
-        alignment: bring frames into line.
-
-    Raises:
-        UserError: there is none.
-    """
-
-    def __init__(
-        self,
-        root: str | os.PathLike[str],
-        *,
-        long_edge: int | None = 512,
-        gap: float = GAP,
-        anchor: Anchor = "highlights",
-        alignment: bool = True,
-    ) -> None:
-        self.brackets = [bracket for bracket in find_brackets(root, gap=gap) if bracket.known]
-        self.long_edge, self.anchor, self.alignment = long_edge, anchor, alignment
-        if not self.brackets:
-            raise UserError(
-                f"{root}: no bracket is in this folder; wanted are two photographs and more of one scene with "
-                f"different exposure times in their EXIF, taken within {gap:g} s of each other"
-            )
-
-    def __len__(self) -> int:
-        return len(self.brackets)
-
-    def stack(self, index: int) -> Stack:
-        """Bracket ``index``.
-
-        Raises:
-            UserError: as :func:`read_bracket`.
-        """
-        bracket = self.brackets[index]
-        read = read_bracket(
-            bracket.paths,
-            anchor=self.anchor,
-            long_edge=self.long_edge,
-            alignment=self.alignment,
-            name=bracket.name,
-        )
-        return read.stack
 
 
 def _check_number(files: Sequence[Path]) -> None:

@@ -97,6 +97,7 @@ def choose(
     always: Sequence[float] = (),
     figure: str = "psnr",
     safe: Safe | None = None,
+    scalars: Sequence[float] | None = None,
 ) -> Choice:
     """Choose ``captures`` exposures of a ladder.
 
@@ -113,6 +114,7 @@ def choose(
         figure: what it was trained on, of :data:`tasks.exposure_selection.scoring.FIGURES`.
         safe: taken where the regret to expect is above its threshold, if it fits the ladder, the number and the
             constraints.
+        scalars: EXIF facts of the preview (:func:`tasks.exposure_selection.ladder.exif_scalars`).
 
     Raises:
         UserError: too few exposures, constraints that nothing meets, or a network that cannot work from one preview or
@@ -126,10 +128,11 @@ def choose(
     limits = constraints or Constraints()
     device = next(network.parameters()).device
     given, ladder = preview[None].to(device), torch.tensor([list(evs)], dtype=torch.float32, device=device)
+    facts = None if scalars is None else torch.tensor([list(scalars)], device=device)
     sign = 1.0 if FIGURES[figure].higher_is_better else -1.0
 
     def values_of(subsets: Tensor) -> Tensor:
-        values: Tensor = network(given, ladder, None, subsets.to(device))
+        values: Tensor = network(given, ladder, facts, subsets.to(device))
         return values[0].float().cpu()
 
     confidence = regret = None

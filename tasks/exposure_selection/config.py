@@ -36,6 +36,7 @@ class SubsetSelectorConfig(ModelConfig):
         default_factory=lambda: [32, 64, 96, 128, 160]
     )  # of the encoder, each halves the picture
     bins: int = 25  # of the histograms of log luminance
+    scalars: int = 0  # 3: also look at EXIF facts of the preview, where known: time, ISO, aperture
     dropout: float = 0.1  # on the description of the photo
     temperature: float = 1.0  # score that makes a candidate e times as likely
     centre: float = 30.0  # a typical score; predictions start near it
@@ -97,6 +98,7 @@ class SelectionLossConfig(LossConfig):
     """Weights of the terms (see tasks/exposure_selection/losses.py); those of 0 are not computed."""
 
     hard: float = 0.0  # cross-entropy of the best candidate
+    balance: bool = False  # weight it by how rarely a candidate is the best of a training scene
     soft: float = 0.0  # cross-entropy of all candidates by their regret
     expected: float = 0.0  # regret of choosing by chance from the prediction
     regression: float = 0.0  # Huber distance of predicted from true regrets
@@ -120,10 +122,11 @@ class PreviewConfig(AugmentationConfig):
 
 @dataclass(kw_only=True)
 class RequestConfig:
-    """What a person asks of mode=predict and mode=fuse."""
+    """What a person asks of mode=predict, mode=fuse and mode=expose."""
 
     captures: int | None = None  # exposures to choose; null: as the table has it
     evs: list[float] | None = None  # exposures to choose from, relative to the photo; null: the table's ladder
+    route: str = "linear"  # expose: linear, or libraw as the original developed (evs null: -4, -2, 0, 2, 4)
     include: list[float] = field(default_factory=list)  # EVs that must be among them
     total_time: float | None = None  # largest sum of exposure times, in units of the photo's own
     longest: float | None = None  # largest single one, likewise
@@ -147,6 +150,7 @@ class ExposureSelectionConfig(RunConfig):
     target: str = "psnr"  # figure of the table that the network learns
     preview: int = 128  # side of the preview that the network sees
     selection: RequestConfig = field(default_factory=RequestConfig)
+    export_fusion: list[int] | None = None  # export: also the fusion of [exposures, height, width], as fusion.onnx
     oracles: list[str] = field(default_factory=lambda: ["pair", "pair_with_preview"])  # evaluate: + triple, continuous
 
 

@@ -24,7 +24,7 @@ from hdr.engine.task import Split
 from hdr.errors import UserError
 from hdr.ops.fusion import PRESETS
 from hdr.ops.resize import resize_antialiased
-from tasks.exposure_selection.ladder import Anchor, Curve, render
+from tasks.exposure_selection.ladder import EXIF_UNIT, Anchor, Curve, render
 from tasks.exposure_selection.lights import CaptureLights, LightSource, PictureLights, SceneLights
 from tasks.exposure_selection.scoring import FIGURES, FIVE, ReferenceKind, reference_picture
 from tasks.exposure_selection.table import (
@@ -173,8 +173,9 @@ class Previews:
 
     A sample holds ``id`` and ``group``; ``preview`` (3, P, P), display in [0, 1], rendered ``offset`` EV off the
     table's anchor; ``evs`` (K,), the ladder relative to that preview; ``scores`` (S,) of the target figure, higher is
-    better, 0 where not ``valid`` (S,); ``offset``. With ``stack`` also ``stack`` (K, 3, P, P), the ladder's exposures,
-    and ``reference`` (3, P, P), what their fusions are compared with.
+    better, 0 where not ``valid`` (S,); ``offset``; ``scalars`` (3,), the preview's EXIF facts
+    (:func:`tasks.exposure_selection.ladder.exif_scalars`), NaN where not known. With ``stack`` also ``stack``
+    (K, 3, P, P), the ladder's exposures, and ``reference`` (3, P, P), what their fusions are compared with.
 
     Args:
         rows: scored scenes.
@@ -214,6 +215,7 @@ class Previews:
             "scores": torch.where(valid, scores, 0.0),
             "valid": valid,
             "offset": offset,
+            "scalars": torch.tensor([row.exif[0] + offset / EXIF_UNIT, *row.exif[1:]]),
         }
 
     def _exposures(self, row: Row, generator: torch.Generator | None) -> dict[str, Tensor]:

@@ -18,6 +18,9 @@ from hdr.ops.primaries import apply_matrix
 Anchor = Literal["highlights", "log_average"]
 Curve = Literal["srgb", "bt709"]
 _CURVES = {"srgb": linear_to_srgb, "bt709": linear_to_bt709}
+UNKNOWN = (math.nan, math.nan, math.nan)
+EXIF_UNIT = 8.0
+"""EV that one unit of :func:`exif_scalars` stands for, which brings them to a size that networks like."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +42,8 @@ class Light:
     """Shot noise S of one exposure in units of its full well, as in a DNG's NoiseProfile."""
     read: float = 0.0
     """Read noise O, likewise."""
+    exif: tuple[float, float, float] = UNKNOWN
+    """:func:`exif_scalars` of the exposure that saturates at 1.0; of no meaning where there was none."""
     subsets: tuple[str, ...] = field(default=())
     """Breakdowns that its scores belong to."""
 
@@ -54,6 +59,16 @@ class Stack:
     id: str
     group: str
     subsets: tuple[str, ...] = field(default=())
+
+
+def exif_scalars(exposure_time: float | None, iso: float | None, aperture: float | None) -> tuple[float, float, float]:
+    """EXIF facts beside an image, as selectors take them: log2 t, log2 (ISO / 100) and log2 N^2, in units of 8 EV.
+
+    NaN where not known (None).
+    """
+    values = exposure_time, None if iso is None else iso / 100, None if aperture is None else aperture**2
+    time, gain, stop = (math.nan if value is None else math.log2(value) / EXIF_UNIT for value in values)
+    return time, gain, stop
 
 
 def preview_ev(light: Light, anchor: Anchor = "highlights", percentile: float = 0.99) -> float:

@@ -20,7 +20,7 @@ from hdr.errors import UserError
 from hdr.io.samples import orient
 from hdr.io.sensor import SensorImage, binned, read_sensor
 from hdr.ops.primaries import camera_to_rgb, daylight_balance
-from tasks.exposure_selection.ladder import Light
+from tasks.exposure_selection.ladder import Light, exif_scalars
 
 BINNED = 64
 """Sensor pixels that one pixel of a scene stands for: an eighth of a camera's width and height, as in the original."""
@@ -156,6 +156,7 @@ def _capture_light(
         saturation=1.0,
         shot=noise[0] / pixels,
         read=noise[1] / pixels,
+        exif=exif_scalars(capture.exposure_time, capture.iso, capture.aperture),
     )
 
 

@@ -128,12 +128,15 @@ def reconstruction(
     return (fused - reference).square().mean(dim=(1, 2, 3))
 
 
-def balanced_weights(labels: Tensor, classes: int) -> Tensor:
-    """Class weights (classes,) for :func:`hard_label`: inversely proportional to how often a class is the best.
+def balanced_weights(scores: Tensor) -> Tensor:
+    """Class weights (S,) for :func:`hard_label`: inversely proportional to how often a candidate is the best.
 
-    Their mean over ``labels`` (M,) is 1; a class that never is the best has 0.
+    Of the scores (N, S) of training scenes, higher is better, NaN where not valid. Their mean over the scenes that have
+    a valid candidate is 1; a candidate that never is the best has 0.
     """
-    counts = torch.bincount(labels, minlength=classes).float()
+    known = scores[torch.isfinite(scores).any(dim=1)]
+    labels = known.masked_fill(~torch.isfinite(known), -torch.inf).argmax(dim=1)
+    counts = torch.bincount(labels, minlength=scores.shape[1]).float()
     share = counts * (counts > 0).sum() / max(len(labels), 1)
     return torch.where(counts > 0, 1 / share.clamp(min=1e-12), 0.0)
 
@@ -144,14 +147,16 @@ class SelectionLoss:
     Args:
         settings: a weight for each of :data:`TERMS`, of which those of 0 are not computed; ``tau`` of the soft label
             and ``d_max`` and ``huber`` (delta) of the regressions, in the figure's unit; ``choice`` and ``weighting``
-            of the reconstruction.
-        class_weights: (S,) for the hard label.
+            of the reconstruction; ``balance`` of the hard label.
 
     Raises:
         UserError: a value that is not accepted, or nothing but weights of 0.
     """
 
-    def __init__(self, settings: Plain, class_weights: Tensor | None = None) -> None:
+    class_weights: Tensor | None = None
+    """(S,) of the hard label, for ``balance``: set by whoever knows the training scenes."""
+
+    def __init__(self, settings: Plain) -> None:
         for name in ("tau", "d_max", "huber"):
             if not settings[name] > 0:
                 raise UserError(f"loss.{name}: {settings[name]} is not possible; give a number above 0")
@@ -163,9 +168,10 @@ class SelectionLoss:
             )
         self.settings = settings
         self.terms = [name for name in TERMS if settings[name]]
-        self.class_weights = class_weights
         if not self.terms:
             raise UserError("loss: every weight is 0, so there is nothing to learn")
+        if settings["balance"] and "hard" not in self.terms:
+            raise UserError("loss.balance=true weights the hard label, and loss.hard is 0; give loss.hard=1")
 
     @property
     def needs_stack(self) -> bool:

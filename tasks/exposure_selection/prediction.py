@@ -3,24 +3,35 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from hdr.data.photos import limit_long_edge
 from hdr.errors import UserError
+from hdr.io.exposure_checks import Exposure
 from hdr.io.files import image_files, is_image_path
 from hdr.metrics.image import psnr
 from hdr.ops.fusion import Weighting
-from tasks.exposure_selection.brackets import Frames, read_bracket
+from tasks.exposure_selection.brackets import Frames, read_bracket, score_bracket
 from tasks.exposure_selection.choice import Choice, Safe, choose, exposures_of
 from tasks.exposure_selection.data import to_preview
 from tasks.exposure_selection.finding import bracket_in, photographs
-from tasks.exposure_selection.fusing import SHOWN, fuse, refuse_existing, result_format, write_picture, write_row
-from tasks.exposure_selection.ladder import Anchor, Light, preview_ev, render
+from tasks.exposure_selection.fusing import (
+    SHOWN,
+    fitting,
+    fuse,
+    refuse_existing,
+    result_format,
+    write_picture,
+    write_row,
+)
+from tasks.exposure_selection.ladder import Anchor, Light, exif_scalars, preview_ev, render
 from tasks.exposure_selection.scoring import FIVE, ReferenceKind, reference_picture
 from tasks.exposure_selection.selector import Selector
 from tasks.exposure_selection.shots import Shot, read_shot
@@ -31,6 +42,8 @@ log = logging.getLogger(__name__)
 SMALLEST = 16
 """Pixels along the shorter side below which a picture says nothing about a scene."""
 _ENOUGH = 1024  # pixels along the longer side, for a preview
+_COMPARED = 10_000  # subsets of a bracket that are compared, which takes a minute
+_EQUAL = 60.0  # dB; what is nearer is equal, as both have 8 bits
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,7 +129,9 @@ def predict_file(network: Selector, path: Path, output: Path, request: Request) 
 
     Returns:
         Its line of the summary: ``kind``, ``exposures``, ``expected``, ``confidence``, ``safe``, ``alternatives`` and,
-        when fused, ``written`` and the ``measured`` PSNR beside the reference.
+        when fused, ``written`` and the ``measured`` PSNR beside the reference; for brackets also ``subsets``:
+        the PSNR of every subset of as many frames, the best one, and the regret of the choice, unless there are more
+        than 10,000.
 
     Raises:
         UserError: the input cannot be read or is too small, no choice meets the constraints, or a result that is there.
@@ -131,7 +146,13 @@ def predict_file(network: Selector, path: Path, output: Path, request: Request) 
         assert shot.display is not None
         preview = shot.display.clamp(0, 1)
     _refuse_tiny(path, preview)
-    choice = _choose(network, preview, request.evs, request)
+    # an HDR picture was merged or rendered: what it states is not the exposure of its preview
+    exposure = (
+        Exposure(exposure_time=None, aperture=None, iso=None)
+        if shot.light is not None and not shot.raw
+        else shot.exposure
+    )
+    choice = _choose(network, preview, request.evs, exposure, request)
     kind = "raw" if shot.raw else "photo" if light is None else "hdr"
     facts: dict[str, Any] = {"kind": kind, "clipped": round(shot.clipped, 4)}
     facts |= exposures_of(choice, shot.exposure.exposure_time, standard=request.standard_times)
@@ -159,7 +180,7 @@ def _bracket(network: Selector, folder: Path, output: Path, request: Request) ->
     stack = read.stack
     preview = stack.display[read.base]
     _refuse_tiny(folder, preview)
-    choice = _choose(network, preview, stack.evs, request)
+    choice = _choose(network, preview, stack.evs, read.frames[read.base].exposure, request)
     facts: dict[str, Any] = {"kind": "bracket", "frames": [frame.path.name for frame in read.frames]}
     facts |= exposures_of(choice, read.frames[read.base].exposure.exposure_time, standard=False)
     for exposure, member in zip(facts["exposures"], choice.members, strict=True):
@@ -170,7 +191,7 @@ def _bracket(network: Selector, folder: Path, output: Path, request: Request) ->
     return facts
 
 
-def _choose(network: Selector, preview: Tensor, evs: Sequence[float], request: Request) -> Choice:
+def _choose(network: Selector, preview: Tensor, evs: Sequence[float], exposure: Exposure, request: Request) -> Choice:
     return choose(
         network,
         to_preview(preview, request.preview),
@@ -180,6 +201,7 @@ def _choose(network: Selector, preview: Tensor, evs: Sequence[float], request: R
         always=request.always,
         figure=request.figure,
         safe=request.safe,
+        scalars=exif_scalars(exposure.exposure_time, exposure.iso, exposure.aperture),
     )
 
 
@@ -220,7 +242,22 @@ def _fuse_bracket(folder: Path, read: Frames, choice: Choice, output: Path, requ
     fused, all_ = fuse(display[choice.members], request.weighting), fuse(display, request.weighting)
     write_picture(picture, fused, read.frames[read.base].metadata, request.overwrite)
     write_row(side, [limit_long_edge(x, SHOWN) for x in (display[read.base], fused, all_)], request.overwrite)
-    return _measured(fused, all_, [picture, side])
+    return {**_measured(fused, all_, [picture, side]), **_compared(read, choice, request)}
+
+
+def _compared(read: Frames, choice: Choice, request: Request) -> dict[str, Any]:
+    """All subsets of a bracket against the fusion of all its frames, reduced: what another choice would have given."""
+    members = len(choice.members)
+    if math.comb(len(read.stack.evs), members) > _COMPARED:
+        return {}
+    small = torch.stack([limit_long_edge(frame, SHOWN) for frame in read.stack.display])
+    stack = replace(read.stack, display=small)
+    subsets, scores = score_bracket(stack, members, weighting=fitting(request.weighting, small))
+    figures = [round(min(score, _EQUAL), 2) for score in scores["psnr"].tolist()]
+    ordered = sorted(zip(figures, subsets.tolist(), strict=True), key=lambda pair: -pair[0])
+    listed = [{"evs": [round(stack.evs[index], 3) for index in subset], "psnr": figure} for figure, subset in ordered]
+    chosen = next(figure for figure, subset in ordered if subset == choice.members)
+    return {"subsets": {"best": listed[0], "regret": round(listed[0]["psnr"] - chosen, 2), "scores": listed}}
 
 
 def _targets(source: Path, suffix: str, output: Path, files: Sequence[Path], request: Request) -> tuple[Path, Path]:
@@ -234,8 +271,7 @@ def _name(source: Path) -> str:
 
 
 def _measured(fused: Tensor, reference: Tensor, written: Sequence[Path]) -> dict[str, Any]:
-    """Nearer than 60 dB is equal: both have 8 bits."""
-    figure = min(float(psnr(fused[None], reference[None])[0]), 60.0)
+    figure = min(float(psnr(fused[None], reference[None])[0]), _EQUAL)
     return {"measured": {"psnr": round(figure, 2)}, "written": [str(path) for path in written]}
 
 

@@ -15,12 +15,11 @@ from hdr.data.loader import Samples
 from hdr.data.manifest import read_manifest
 from hdr.engine.build import build
 from hdr.engine.config import Plain
-from hdr.engine.export import export_onnx
 from hdr.engine.prepare import prepare_photos, records_of
 from hdr.engine.run import write_json
 from hdr.engine.task import Batch, EvaluationProtocol, Networks, SampleReport, Split, Stage, Task
 from hdr.errors import UserError
-from tasks.exposure_selection import evaluation, fusing, prediction, summary
+from tasks.exposure_selection import evaluation, exposing, fusing, prediction, summary
 from tasks.exposure_selection.baselines import remember
 from tasks.exposure_selection.choice import Safe
 from tasks.exposure_selection.data import (
@@ -31,15 +30,17 @@ from tasks.exposure_selection.data import (
     table_folder,
     table_settings,
 )
-from tasks.exposure_selection.losses import SelectionLoss
+from tasks.exposure_selection.export import export_fusion, export_selector
+from tasks.exposure_selection.losses import SelectionLoss, balanced_weights
 from tasks.exposure_selection.oracles import check_oracles
-from tasks.exposure_selection.selector import ExportForm, Selector
-from tasks.exposure_selection.subsets import Constraints, all_subsets
+from tasks.exposure_selection.scoring import FIVE
+from tasks.exposure_selection.selector import Selector
+from tasks.exposure_selection.subsets import Constraints
 
 log = logging.getLogger(__name__)
 
-OPSET = 17
 FITTED = "selection"  # key of the fitted constants in a package's facts
+FACTS = 3  # EXIF facts beside a preview
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
 
 
@@ -49,13 +50,15 @@ class ExposureSelection(Task):
     monitor = "regret"
     higher_is_better = False
     package_keys = ("model", "table", "target", "preview")
-    command_keys = ("scores", "selection", "oracles")
+    command_keys = ("scores", "selection", "oracles", "export_fusion")
 
     def __init__(self, config: Plain) -> None:
         super().__init__(config)
         self.settings = table_settings(config)
         self.loss = SelectionLoss(config["loss"])
         check_oracles(config["oracles"])
+        if config["model"].get("scalars", 0) not in (0, FACTS):
+            raise UserError(f"model.scalars={config['model']['scalars']}: accepted are 0, and {FACTS} for EXIF facts")
         self.memory: evaluation.Memory | None = None
 
     def networks(self) -> dict[str, nn.Module]:
@@ -73,7 +76,10 @@ class ExposureSelection(Task):
         jitter = options["jitter"] if split == "train" else 0.0
         stack = self.loss.needs_stack or self.takes_stack
         flip = options["flip"] and split == "train"
-        return Previews(scored(self.config, split), target, size, jitter=jitter, flip=flip, stack=stack)
+        rows = scored(self.config, split)
+        if split == "train" and self.config["loss"]["balance"]:
+            self.loss.class_weights = balanced_weights(rows.scores(target))
+        return Previews(rows, target, size, jitter=jitter, flip=flip, stack=stack)
 
     @property
     def takes_stack(self) -> bool:
@@ -82,7 +88,7 @@ class ExposureSelection(Task):
 
     def training_step(self, networks: Networks, batch: Batch, update: str, step: int) -> dict[str, torch.Tensor]:
         model, subsets = networks["model"], self._subsets(batch)
-        values = model(self._seen(batch), batch["evs"], None, subsets)
+        values = model(self._seen(batch), batch["evs"], batch["scalars"], subsets)
         return self.loss(
             unwrapped(model),
             values,
@@ -94,7 +100,7 @@ class ExposureSelection(Task):
         )
 
     def validation_step(self, networks: Networks, batch: Batch, stage: Stage) -> dict[str, torch.Tensor]:
-        values = networks["model"](self._seen(batch), batch["evs"], None, self._subsets(batch)).float()
+        values = networks["model"](self._seen(batch), batch["evs"], batch["scalars"], self._subsets(batch)).float()
         scores = batch["scores"].masked_fill(~batch["valid"], -torch.inf)
         chosen = values.masked_fill(~batch["valid"], -torch.inf).argmax(dim=1, keepdim=True)
         best = scores.amax(dim=1)
@@ -163,55 +169,26 @@ class ExposureSelection(Task):
             overwrite=self.config["overwrite"],
             weight_maps=options["weight_maps"],
         )
-        write_json(output / "summary.json", found)
-        log.info("%d brackets fused, in %s", len(found["done"]), output)
-        if found["failed"]:
-            lines = "\n".join(f"  {item['reason']}" for item in found["failed"])
-            raise UserError(f"{len(found['failed'])} brackets could not be fused:\n{lines}")
+        _finish(output, found, "fused")
+
+    def mode_expose(self, output: Path) -> None:
+        """``mode=expose``: RAW files as brackets of virtual exposures."""
+        if not self.config["input"]:
+            raise UserError("mode=expose needs input=<a RAW file, a folder of them, or a pattern>")
+        options = self.config["selection"]
+        evs, overwrite = options["evs"] or FIVE, self.config["overwrite"]
+        found = exposing.expose_all(self.config["input"], output, evs, route=options["route"], overwrite=overwrite)
+        _finish(output, found, "exposed")
 
     def export(self, networks: Networks, output: Path) -> dict[str, Any]:
-        model = unwrapped(networks["model"]).cpu()
-        if model.takes_stack:
-            raise UserError(
-                "this model looks at all exposures of a scene and is no use on a camera; it is not exported"
-            )
-        chance = torch.Generator().manual_seed(0)
-        size, evs = self.config["preview"], torch.tensor([self.settings.evs])
-        example = {
-            "preview": torch.rand(1, 3, size, size, generator=chance),
-            "evs": evs,
-            "subsets": self.settings.subsets,
-        }
-        checks, dynamic = [], {"preview": {0: "batch"}, "evs": {0: "batch"}, "values": {0: "batch"}}
-        if model.in_scores:  # any ladder and any candidates; the others have fixed classes
-            coarse = evs[:, ::2].repeat(2, 1)
-            triples = all_subsets(coarse[0].tolist(), 3)
-            previews = torch.rand(2, 3, size, size, generator=chance)
-            checks = [{"preview": previews, "evs": coarse, "subsets": triples}]
-            dynamic["evs"] |= {1: "exposures"}
-            dynamic |= {"subsets": {0: "candidates", 1: "members"}}
-            dynamic["values"] |= {1: "candidates"}
-        result = export_onnx(
-            ExportForm(model),
-            output / "exposure_selection.onnx",
-            inputs=example,
-            outputs=["values"],
-            dynamic=dynamic,
-            checks=checks,
-            tolerance=1e-3,  # a thousandth of a decibel
-            opset=OPSET,
-            overwrite=self.config["overwrite"],
-        )
-        return {
-            **result,
-            "input": (
-                f"preview: float32 (batch, 3, {size}, {size}), RGB, sRGB-encoded in [0, 1]; evs: float32 (batch, "
-                "exposures), the ladder in EV relative to the preview; subsets: int64 (candidates, members), indices "
-                "into the ladder"
-            ),
-            "output": "values: float32 (batch, candidates), higher is better"
-            + (f"; predicted {self.config['target']}" if model.in_scores else ""),
-        }
+        config, model = self.config, unwrapped(networks["model"]).cpu()
+        path, overwrite = output / "exposure_selection.onnx", config["overwrite"]
+        result = export_selector(model, path, self.settings, config["preview"], config["target"], overwrite=overwrite)
+        if config["export_fusion"]:
+            path, weighting = output / "fusion.onnx", config["selection"]["weighting"]
+            result["fusion"] = export_fusion(config["export_fusion"], weighting, path, overwrite=overwrite)
+            log.info("fusion written to %s", path)
+        return result
 
     def prepare(self, output: Path) -> dict[str, Any]:
         """Score the scenes of the data set, or of the RAW files in ``source``, which are decoded into ``output``.
@@ -279,6 +256,15 @@ class ExposureSelection(Task):
             bracket_evs=tuple(options["bracket_evs"]) if options["bracket_evs"] else None,
             overwrite=self.config["overwrite"],
         )
+
+
+def _finish(output: Path, found: Plain, done: str) -> None:
+    """Write the summary of many files, and say which failed."""
+    write_json(output / "summary.json", found)
+    log.info("%d %s, in %s", len(found["done"]), done, output)
+    if found["failed"]:
+        lines = "\n".join(f"  {item['reason']}" for item in found["failed"])
+        raise UserError(f"{len(found['failed'])} could not be {done}:\n{lines}")
 
 
 def unwrapped(network: nn.Module) -> Selector:

@@ -21,6 +21,7 @@ OFF: dict[str, Any] = {
     "huber": 1.0,
     "choice": "soft",
     "weighting": "robust",
+    "balance": False,
 }
 """Loss settings without any term."""
 

@@ -14,7 +14,8 @@ from hdr.ops.encoding import linear_to_srgb, srgb_to_linear
 from hdr.ops.fusion import exposure_fusion
 from hdr.ops.primaries import camera_to_rgb
 from hdr.ops.resize import resize_antialiased
-from tasks.exposure_selection.brackets import BracketStacks, read_bracket, score_bracket
+from tasks.exposure_selection.brackets import read_bracket, score_bracket
+from tasks.exposure_selection.finding import find_brackets
 from tasks.exposure_selection.ladder import Stack
 from tests.tasks.exposure_selection.photographed import (
     MATRIX,
@@ -126,23 +127,6 @@ def test_scores_are_those_of_the_fused_pictures(tmp_path: Path) -> None:
         score_bracket(stack, 5)
 
 
-def test_the_brackets_of_a_folder(tmp_path: Path) -> None:
-    write_bracket(tmp_path / "a", (-2.0, 0.0, 2.0))
-    write_bracket(tmp_path / "b", (0.0, 3.0))
-    write_frame(tmp_path / "c" / "x.png", exposed(scene_light(), 0.0), None)
-    write_frame(tmp_path / "c" / "y.png", exposed(scene_light(), 2.0), None)
-    brackets = BracketStacks(tmp_path, long_edge=64)
-    stacks = [brackets.stack(index) for index in range(len(brackets))]
-    assert [(stack.id, stack.evs) for stack in stacks] == [
-        ("a", pytest.approx((-2.0, 0.0, 2.0), abs=EXIF)),
-        ("b", (0.0, 3.0)),
-    ]
-    assert all(isinstance(stack, Stack) and stack.display.shape[1:] == (3, 48, 64) for stack in stacks)
-    assert stacks[0].group != stacks[1].group
-    with pytest.raises(UserError, match="no bracket is in this folder"):
-        BracketStacks(tmp_path / "c")
-
-
 def test_bad_brackets_are_refused_in_words(tmp_path: Path) -> None:
     light = scene_light()
     good = write_bracket(tmp_path / "good", (0.0, 2.0))
@@ -222,9 +206,8 @@ def test_orientation_is_applied_before_sizes_are_compared(tmp_path: Path) -> Non
 
 def test_parliament(shared_data: Path) -> None:
     """EXIF: 1/50, 1/13 and 0.4 s, all at f/8 and ISO 800."""
-    brackets = BracketStacks(shared_data / "bracket-parliament")
-    assert len(brackets) == 1  # the radiance maps beside the frames are results
-    stack = brackets.stack(0)
+    (bracket,) = find_brackets(shared_data / "bracket-parliament")  # the radiance maps beside the frames are results
+    stack = read_bracket(bracket.paths, long_edge=512).stack
     assert stack.evs == pytest.approx((0.0, np.log2(50 / 13), np.log2(0.4 * 50)), abs=1e-3)
     assert stack.display.shape == (3, 3, 220, 144)
     subsets, scores = score_bracket(stack, 2)

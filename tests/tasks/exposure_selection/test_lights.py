@@ -18,9 +18,10 @@ from hdr.errors import UserError
 from hdr.io.image import write_image
 from hdr.ops.primaries import daylight_balance
 from hdr.ops.resize import resize_antialiased
+from tasks.exposure_selection.data import Previews, Scored
 from tasks.exposure_selection.ladder import preview_ev
 from tasks.exposure_selection.lights import BINNED, SHOT, USUAL, CaptureLights, PictureLights, SceneLights
-from tasks.exposure_selection.table import TableSettings, score_light
+from tasks.exposure_selection.table import TableSettings, build_table, score_light
 from tests.tasks.exposure_selection.photographed import MATRIX, scene_light, write_raw
 
 
@@ -112,6 +113,21 @@ def test_raw_files_give_what_the_cache_gives(tmp_path: Path) -> None:
     )
     assert (cache.shot, cache.read) == pytest.approx((file.shot, file.read))
     assert (cache.shot, cache.read) == pytest.approx((USUAL[0] / 2 / 2.25, USUAL[1] / 2 / 2.25), rel=0.1)
+
+
+def test_exif_stands_beside_the_light(tmp_path: Path) -> None:
+    """Of a capture at half saturation the preview, of twice the time, is what the network gets the facts of."""
+    light = 0.5 * torch.ones(3, 32, 32)
+    write_raw(tmp_path / "a.dng", light, 0.0, seconds=1 / 64, iso=400.0, aperture=4.0)
+    write_raw(tmp_path / "b.dng", light, 0.0, exposure_time=None, iso=None, aperture=2.0)
+    lights, settings = cached(tmp_path, "a.dng", "b.dng"), TableSettings(step=3.0)
+    assert lights.light(0).exif == pytest.approx((-6 / 8, 2 / 8, 4 / 8))
+    build_table(tmp_path / "table", "test", lights, settings, {}, workers=0)
+    samples = Previews(Scored(tmp_path / "table", "test", settings), "psnr", 16, jitter=1.0)
+    known, unknown = (samples.sample(index, np.random.default_rng(0)) for index in range(2))
+    assert known["scalars"].tolist() == pytest.approx([(-5 + known["offset"]) / 8, 2 / 8, 4 / 8], abs=2e-3)
+    assert unknown["scalars"].isnan().tolist() == [True, True, False]
+    assert float(unknown["scalars"][2]) == pytest.approx(2 / 8)
 
 
 def test_captures_without_white_balance_get_daylight(tmp_path: Path) -> None:

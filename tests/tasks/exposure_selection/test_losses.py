@@ -162,7 +162,9 @@ def test_hopeless_candidates_may_be_predicted_as_bad_as_one_likes() -> None:
 
 def test_class_weights() -> None:
     labels = torch.tensor([0, 0, 0, 2, 2, 5])
-    weights = balanced_weights(labels, 7)
+    table = torch.nn.functional.one_hot(torch.cat([labels, torch.tensor([6])]), 7).double()
+    table[:, 3], table[6] = NAN, NAN  # a candidate that is never valid, and a scene without any
+    weights = balanced_weights(table)
     torch.testing.assert_close(weights, torch.tensor([2 / 3, 0, 1, 0, 0, 2, 0]))
     assert float(weights[labels].mean()) == pytest.approx(1)
     values, scores, valid = example(6)
@@ -202,6 +204,7 @@ def test_settings_that_are_refused() -> None:
         ({}, "every weight is 0"),
         ({"soft": 1.0, "tau": 0.0}, r"loss\.tau: 0"),
         ({"soft": 1.0, "choice": "hard"}, "'hard' is not known; choose soft or straight_through"),
+        ({"soft": 1.0, "balance": True}, r"weights the hard label, and loss\.hard is 0"),
         ({"soft": 1.0, "weighting": "none"}, "'none' is not known; choose one of opencv"),
     ):
         with pytest.raises(UserError, match=message):

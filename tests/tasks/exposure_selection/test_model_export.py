@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import io
 import warnings
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
+from hdr.errors import UserError
+from hdr.ops.fusion import exposure_fusion
+from tasks.exposure_selection.export import export_fusion
 from tasks.exposure_selection.model import BackboneSelector, Selector
 from tasks.exposure_selection.selector import ExportForm
 from tasks.exposure_selection.subsets import all_subsets, ev_grid
@@ -74,3 +78,19 @@ def test_onnx_of_a_class_selector() -> None:
     inputs = {name: given[name].numpy() for name in [each.name for each in session.get_inputs()]}
     found = session.run(["values"], inputs)[0]
     torch.testing.assert_close(torch.from_numpy(found), selector.logits(display), atol=1e-5, rtol=1e-5)
+
+
+def test_onnx_of_the_fusion(tmp_path: Path) -> None:
+    """Odd sizes, another number of scenes than it was traced with, against OpenCV's own fusion."""
+    onnxruntime = pytest.importorskip("onnxruntime")
+    facts = export_fusion([3, 37, 50], "opencv", tmp_path / "fusion.onnx", overwrite=False)
+    assert facts["opset"] == 17
+    session = onnxruntime.InferenceSession(str(tmp_path / "fusion.onnx"), providers=["CPUExecutionProvider"])
+    display = torch.stack([picture(3, 3, 37, 50, seed=seed) for seed in range(3)])
+    (fused,) = session.run(["fused"], {"display": display.numpy()})
+    expected = exposure_fusion(display, backend="cv2").clamp(0, 1)
+    torch.testing.assert_close(torch.from_numpy(fused), expected, atol=1e-4, rtol=0)
+    with pytest.raises(UserError, match="already exists"):
+        export_fusion([3, 37, 50], "opencv", tmp_path / "fusion.onnx", overwrite=False)
+    with pytest.raises(UserError, match=r"three whole numbers from 1 on"):
+        export_fusion([3, 37], "opencv", tmp_path / "other.onnx", overwrite=False)

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
 from hdr.errors import UserError
 from hdr.io.image import read_image, write_image
@@ -48,6 +49,22 @@ def test_a_raw_is_shown_as_shot(tmp_path: Path) -> None:
     assert facts["exposures"][1]["seconds"] == pytest.approx(1 / 15, rel=0.01)  # three stops above 1/128 s
     frames = read_bracket([path, write_raw(tmp_path / "b.dng", light, 1.0)], alignment=False)
     assert float((network.seen[0][0][0] - to_preview(frames.stack.display[0], 32)).abs().mean()) < 0.01
+
+
+def test_exif_is_handed_to_the_network(tmp_path: Path) -> None:
+    class Facts(Wishes):
+        facts: list[torch.Tensor | None]
+
+        def forward(self, preview: Tensor, evs: Tensor, scalars: Tensor | None, subsets: Tensor) -> Tensor:
+            self.facts = [*getattr(self, "facts", []), scalars]
+            return super().forward(preview, evs, scalars, subsets)
+
+    network = Facts((-1.0, 3.0))
+    predicted(write_raw(tmp_path / "a.dng", scene_light(64, 96), 0.0), tmp_path, network=network)
+    predicted(write_frame(tmp_path / "b.png", exposed(scene_light(), 0.0), None, iso=400), tmp_path, network=network)
+    raw, photo = (facts[0].tolist() for facts in network.facts if facts is not None)
+    assert raw == pytest.approx([-6 / 8, 0.0, 6 / 8], abs=1e-3)
+    assert photo == pytest.approx([float("nan"), 2 / 8, 6 / 8], abs=1e-3, nan_ok=True)
 
 
 def test_pictures_from_one_raw(tmp_path: Path) -> None:
@@ -117,6 +134,14 @@ def test_a_bracket_chooses_among_its_frames(tmp_path: Path) -> None:
     written = read_image(tmp_path / "in-fused.jpg").pixels
     assert float((written - chosen[0]).abs().mean()) < 0.3 * float((written - everything[0]).abs().mean())
     assert facts["measured"]["psnr"] == pytest.approx(float(psnr(chosen, everything)[0]), abs=0.01)
+    pairs = {tuple(each["evs"]): each["psnr"] for each in facts["subsets"]["scores"]}
+    assert len(pairs) == 6
+    for one, other in ((0, 1), (1, 2), (0, 3)):
+        pair = exposure_fusion(stack[None, [one, other]]).clamp(0, 1)
+        found = pairs[2.0 * one - 2.0, 2.0 * other - 2.0]
+        assert found == pytest.approx(float(psnr(pair, everything)[0]), abs=0.05)
+    assert facts["subsets"]["best"]["psnr"] == max(pairs.values())
+    assert facts["subsets"]["regret"] == pytest.approx(max(pairs.values()) - pairs[-2.0, 4.0], abs=0.011)
     with pytest.raises(UserError, match="5 exposures cannot be chosen from 4"):
         predicted(folder, tmp_path, replace(REQUEST, captures=5))
     with pytest.raises(UserError, match=r"no exposure at \+1 EV; it has"):

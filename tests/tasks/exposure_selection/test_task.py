@@ -208,10 +208,35 @@ def test_from_raw_files_to_figures(package: Path, scores: Path, tmp_path: Path) 
         run(tmp_path / "run", *command)
 
 
+def test_a_raw_file_becomes_a_bracket(tmp_path: Path) -> None:
+    source = write_raw(tmp_path / "a.dng", scene_light(64, 96), 0.0)
+    run(tmp_path / "run", "mode=expose", f"input={source}", f"output={tmp_path}/out", "selection.route=libraw")
+    (done,) = json.loads((tmp_path / "out" / "summary.json").read_text())["done"]
+    assert done["evs"] == [-4, -2, 0, 2, 4]
+    assert len(list((tmp_path / "out" / "a").glob("*.png"))) == 5
+
+
+def test_balanced_hard_label_and_exif(scores: Path, package: Path, tmp_path: Path) -> None:
+    run(tmp_path, *SMALL, f"scores={scores}", "loss=exposure_selection/hard_label", "loss.balance=true",
+        "trainer.max_steps=2", "model.scalars=3")  # fmt: skip
+    assert (tmp_path / "package" / "model.safetensors").is_file()
+    with pytest.raises(UserError, match=r"loss\.balance=true weights the hard label"):
+        run(tmp_path / "other", *SMALL, f"scores={scores}", "loss.balance=true")
+    with pytest.raises(UserError, match=r"model\.scalars=2: accepted are 0, and 3"):
+        run(tmp_path / "other", *SMALL, f"scores={scores}", "model.scalars=2")
+    session = pytest.importorskip("onnxruntime").InferenceSession
+    run(tmp_path / "export", "mode=export", "device=cpu", f"checkpoint={tmp_path}/package", f"output={tmp_path}/out")
+    inputs = session(str(tmp_path / "out" / "exposure_selection.onnx")).get_inputs()
+    assert [given.name for given in inputs] == ["preview", "evs", "subsets", "scalars"]
+
+
 @pytest.mark.slow
 def test_export_agrees_with_the_network(package: Path, tmp_path: Path) -> None:
     onnxruntime = pytest.importorskip("onnxruntime")
-    run(tmp_path, "mode=export", "device=cpu", f"checkpoint={package}", f"output={tmp_path}/out")
+    run(tmp_path, "mode=export", "device=cpu", f"checkpoint={package}", f"output={tmp_path}/out",
+        "export_fusion=[2,20,30]")  # fmt: skip
+    fusion = onnxruntime.InferenceSession(str(tmp_path / "out" / "fusion.onnx"))
+    assert fusion.get_inputs()[0].shape[1:] == [2, 3, 20, 30]
     session = onnxruntime.InferenceSession(str(tmp_path / "out" / "exposure_selection.onnx"))
     network = build(read_package_config(package)["model"])
     load_weights(package, {"model": network})
