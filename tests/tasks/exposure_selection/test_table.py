@@ -226,7 +226,7 @@ def test_a_killed_run_leaves_whole_parts_and_goes_on(made_elsewhere: Path, tmp_p
     found = part_files(tmp_path, "train")
     assert 0 < len(found) < 3
     assert all(len(PartReader(path)) == PART for path in found)
-    summary = build(tmp_path)
+    summary = build(tmp_path, workers=1)
     assert summary.kept == PART * len(found)
     assert summary.written == 40 - summary.kept
     assert agree(tmp_path, made_elsewhere)
