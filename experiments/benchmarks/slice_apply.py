@@ -11,7 +11,6 @@ import math
 import platform
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -24,6 +23,7 @@ from rich.table import Table
 from torch import Tensor
 from torch.nn import functional
 
+from experiments.benchmarks.measuring import clock, copy_bandwidth
 from hdr.io.atomic import write_atomically
 from hdr.ops import _bilateral_torch
 from hdr.ops._bilateral_lookup import Lookup
@@ -195,10 +195,10 @@ def measure(megapixels: float, device: str, repetitions: int, memory: bool) -> l
             results[form] = ((FORMS[form][1](scene) - reference).abs().max() / reference.abs().max()).item()
         for repetition in track(range(repetitions + 1), f"{megapixels:g} MP on {device}"):
             for form, (_, function) in FORMS.items():
-                seconds = _clock(lambda function=function: function(scene), device)  # type: ignore[misc]
+                seconds = clock(lambda function=function: function(scene), device)  # type: ignore[misc]
                 if repetition:  # the first round warms up
                     times[form].append(1e3 * seconds)
-        bandwidth = _copy_bandwidth(device)
+        bandwidth = copy_bandwidth(device)
     bound = 1e3 * BYTES_FUSED * scene.image[0, 0].numel() / bandwidth
     return [
         Measurement(
@@ -215,23 +215,6 @@ def measure(megapixels: float, device: str, repetitions: int, memory: bool) -> l
         )
         for form, (reference, _) in FORMS.items()
     ]
-
-
-def _clock(call: Callable[[], Tensor], device: str) -> float:
-    if device == "cuda":
-        torch.cuda.synchronize()
-    start = time.perf_counter()
-    call()
-    if device == "cuda":
-        torch.cuda.synchronize()
-    return time.perf_counter() - start
-
-
-def _copy_bandwidth(device: str) -> float:
-    """Bytes read and written per second by the fastest of several copies that no cache holds."""
-    source = torch.ones(1 << 26, device=device)
-    target = torch.empty_like(source).copy_(source)
-    return 2 * source.nbytes / min(_clock(lambda: target.copy_(source), device) for _ in range(7))
 
 
 def _peak_memory(form: str, megapixels: float, device: str) -> float | None:
