@@ -9,8 +9,6 @@ Run ``python -m experiments.benchmarks.camera_pipeline``; the README beside this
 from __future__ import annotations
 
 import argparse
-import json
-import platform
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
@@ -26,8 +24,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from experiments.benchmarks import numpy_steps
-from experiments.benchmarks.measuring import Traffic, clock, copy_bandwidth
-from hdr.io.atomic import write_atomically
+from experiments.benchmarks.measuring import Traffic, clock, copy_bandwidth, save_record
 from hdr.ops.camera import quantise
 from hdr.ops.jpeg import jpeg
 from hdr.ops.jpeg_differentiable import jpeg_differentiable
@@ -273,13 +270,7 @@ def main() -> None:
     for device in devices:
         Console().print(f"8-bit levels apart, {device}: {largest_differences(device)}")
     if arguments.json:
-        record = {
-            "machine": f"{platform.machine()}, {torch.get_num_threads()} threads",
-            "torch": torch.__version__,
-            "measurements": [asdict(row) for row in measurements],
-        }
-        with write_atomically(arguments.json) as temporary:
-            Path(temporary).write_text(json.dumps(record, indent=2) + "\n")
+        save_record(arguments.json, [asdict(row) for row in measurements])
 
 
 if __name__ == "__main__":

@@ -1,15 +1,20 @@
-"""What benchmarks measure with: time, memory bandwidth, bytes that operations move."""
+"""What benchmarks measure with, time, memory bandwidth and bytes that operations move, and how they keep figures."""
 
 from __future__ import annotations
 
+import json
+import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
+
+from hdr.io.atomic import write_atomically
 
 
 def clock(call: Callable[[], Tensor], device: str) -> float:
@@ -28,6 +33,17 @@ def copy_bandwidth(device: str) -> float:
     source = torch.ones(1 << 26, device=device)
     target = torch.empty_like(source).copy_(source)
     return 2 * source.nbytes / min(clock(lambda: target.copy_(source), device) for _ in range(7))
+
+
+def save_record(path: Path, measurements: Sequence[dict[str, Any]]) -> None:
+    """Write figures as JSON, with what they were measured on."""
+    record = {
+        "machine": f"{platform.machine()}, {torch.get_num_threads()} threads",
+        "torch": torch.__version__,
+        "measurements": list(measurements),
+    }
+    with write_atomically(path) as temporary:
+        temporary.write_text(json.dumps(record, indent=2) + "\n")
 
 
 class Traffic(TorchDispatchMode):

@@ -6,9 +6,7 @@ Run ``python -m experiments.benchmarks.slice_apply``; the README beside this fil
 from __future__ import annotations
 
 import argparse
-import json
 import math
-import platform
 import subprocess
 import sys
 from collections.abc import Callable
@@ -23,8 +21,7 @@ from rich.table import Table
 from torch import Tensor
 from torch.nn import functional
 
-from experiments.benchmarks.measuring import clock, copy_bandwidth
-from hdr.io.atomic import write_atomically
+from experiments.benchmarks.measuring import clock, copy_bandwidth, save_record
 from hdr.ops import _bilateral_torch
 from hdr.ops._bilateral_lookup import Lookup
 from hdr.ops.bilateral import slice_apply
@@ -298,13 +295,7 @@ def main() -> None:
     ]
     show(measurements)
     if arguments.json:
-        record = {
-            "machine": f"{platform.machine()}, {torch.get_num_threads()} threads",
-            "torch": torch.__version__,
-            "measurements": [asdict(row) for row in measurements],
-        }
-        with write_atomically(arguments.json) as temporary:
-            Path(temporary).write_text(json.dumps(record, indent=2) + "\n")
+        save_record(arguments.json, [asdict(row) for row in measurements])
 
 
 if __name__ == "__main__":
